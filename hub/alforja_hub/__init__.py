@@ -1,0 +1,1 @@
+"""The centre: imports courses, builds and signs releases, offers them."""

@@ -1,0 +1,1 @@
+"""The school: plans contacts, fetches, verifies, activates and serves courses."""
