@@ -52,7 +52,13 @@ MEDIA_TYPES: Final[dict[str, str]] = {
 }  # fmt: skip
 _OPAQUE: Final = "application/octet-stream"
 _TEXT_LIKE: Final = frozenset(
-    ["application/xhtml+xml", "application/json", "application/xml", "application/x-subrip", "application/manifest+json"]
+    [
+        "application/xhtml+xml",
+        "application/json",
+        "application/xml",
+        "application/x-subrip",
+        "application/manifest+json",
+    ]
 )
 
 
@@ -73,7 +79,9 @@ def check_id(what: str, text: str) -> str:
 def check_language(tag: str) -> str:
     """Return `tag` if it has the shape of a BCP 47 language tag, else raise FormatError."""
     if not _LANGUAGE.fullmatch(tag):
-        raise FormatError(f"language {tag[:40]!r}: not a BCP 47 tag", advice="write for example `es`, `zh-Hans` or `quz-PE`")
+        raise FormatError(
+            f"language {tag[:40]!r}: not a BCP 47 tag", advice="write for example `es`, `zh-Hans` or `quz-PE`"
+        )
     return tag
 
 
@@ -143,6 +151,16 @@ def parse_bundle_path(path: str) -> tuple[str, str, int]:
 def update_name(from_release: int) -> str:
     """Name the pack that brings a node from an earlier release."""
     return f"from-{from_release}"
+
+
+def check_pack_name(name: str) -> str:
+    """Return `name` if it may name a pack below a publisher's folder, as in `algebra.7/install`.
+
+    Raises FormatError otherwise.
+    """
+    if not re.fullmatch(r"[a-z0-9-]{1,63}\.[1-9][0-9]{0,8}/(?:install|from-[1-9][0-9]{0,8})", name):
+        raise FormatError(f"pack {name[:80]!r}: not of the form COURSE.RELEASE/install or COURSE.RELEASE/from-RELEASE")
+    return name
 
 
 def trust_delta_path(held_version: int) -> str:

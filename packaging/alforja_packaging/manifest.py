@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 from alforja_packaging.course import Course, Lesson, Section, Text
@@ -25,7 +26,19 @@ _T = TypeVar("_T")
 
 _MAGIC = "alforja-manifest"
 _KNOWN = frozenset(
-    ["author", "course", "description", "files", "folders", "languages", "licence", "publisher", "release", "sections", "title"]
+    [
+        "author",
+        "course",
+        "description",
+        "files",
+        "folders",
+        "languages",
+        "licence",
+        "publisher",
+        "release",
+        "sections",
+        "title",
+    ]
 )
 _LONE = re.compile("[\udc80-\udcff]")
 
@@ -63,6 +76,11 @@ class Manifest:
         return tuple(first.values())
 
     @cached_property
+    def number_of(self) -> Mapping[bytes, int]:
+        """The place of each digest in the digest table."""
+        return {content.digest: number for number, content in enumerate(self.contents)}
+
+    @cached_property
     def by_path(self) -> Mapping[str, File]:
         """The files by their paths."""
         return {file.path: file for file in self.files}
@@ -76,11 +94,13 @@ class Manifest:
 class Skeleton:
     """A manifest whose digests are still to be filled in, and where each would go.
 
-    `contents` are paths and sizes in the order of the digest table.
+    `contents` are paths and sizes in the order of the digest table; `twins` are
+    other paths of the same contents, each with the path that owns its content.
     """
 
     text: bytes
     contents: tuple[tuple[str, int], ...]
+    twins: tuple[tuple[str, str], ...] = ()
 
 
 def format_manifest(manifest: Manifest) -> bytes:
@@ -150,12 +170,12 @@ def parse_skeleton(data: bytes) -> Skeleton:
     if end < 0:
         raise FormatError("manifest: its second line does not end")
     text = data[: len(magic) + 1 + end + 1]
-    contents = [
-        (path, size)
-        for path, size, owner in _file_entries(parse_json(rest[:end], "manifest"))
-        if owner is None
-    ]
-    return Skeleton(text, tuple(contents))
+    entries = _file_entries(parse_json(rest[:end], "manifest"))
+    contents = tuple((path, size) for path, size, owner in entries if owner is None)
+    twins = tuple((path, owner) for path, _, owner in entries if owner is not None)
+    if not {owner for _, owner in twins} <= {path for path, _ in contents}:
+        raise FormatError("manifest: a file has the content of one that is not listed")
+    return Skeleton(text, contents, twins)
 
 
 def fill(skeleton: Skeleton, digests: Sequence[bytes]) -> Manifest:
@@ -204,7 +224,7 @@ def check_manifest(manifest: Manifest) -> None:
         raise FormatError(f"path {clashes[0]!r}: is a file and a folder at once")
     for names in ([file.path for file in manifest.files], list(manifest.folders)):
         keys = [path_key(name) for name in names]
-        if any(one >= two for one, two in zip(keys, keys[1:], strict=False)):
+        if any(one >= two for one, two in pairwise(keys)):
             raise FormatError("manifest: paths are not in order, or one is there twice")
     if set(manifest.by_path) & set(manifest.folders):
         raise FormatError("manifest: a path is a file and a folder at once")
@@ -276,7 +296,7 @@ def _section_fields(section: Section) -> dict[str, Any]:
 
 
 def _file_entries(fields: Mapping[str, Any]) -> list[tuple[str, int, str | None]]:
-    entries = []
+    entries: list[tuple[str, int, str | None]] = []
     for entry in _a(list, fields, "files"):
         match entry:
             case [str(path), int(size)] if size is not True and size is not False:
@@ -297,7 +317,9 @@ def _parse_course(fields: Mapping[str, Any]) -> Course:
         licence=_a(str, fields, "licence", ""),
         author=_a(str, fields, "author", ""),
         sections=tuple(
-            Section(_text(section.get("title")), tuple(_parse_lesson(lesson) for lesson in _a(list, section, "lessons")))
+            Section(
+                _text(section.get("title")), tuple(_parse_lesson(lesson) for lesson in _a(list, section, "lessons"))
+            )
             for section in _a(list, fields, "sections")
         ),
     )

@@ -1,0 +1,71 @@
+# The commands of a working day. `make help` lists them.
+
+VENV ?= .venv
+WORKERS ?= auto
+COURSE ?=
+ARGS ?=
+
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+GATES := lint-style lint-format lint-types lint-imports
+
+.PHONY: help venv pins lint $(GATES) test demo bench clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(STAMP)
+
+# Everything by hash first; the project itself has none, and needs nothing that is not there by then.
+$(STAMP): pyproject.toml constraints.txt
+	@set -e; \
+	fits() { "$$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }; \
+	if ! fits $(PY); then \
+		for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
+			if fits "$$python"; then found="$$python"; break; fi; \
+		done; \
+		if [ -z "$${found-}" ]; then \
+			echo "python: none found that is 3.11 or newer and can make virtual environments" >&2; \
+			echo "  on Debian run \`apt-get install python3 python3-venv\`; or name one: \`make PYTHON=/path/to/python3 ...\`" >&2; \
+			exit 1; \
+		fi; \
+		echo "setting up $(VENV) with $$("$$found" --version)"; \
+		"$$found" -m venv --clear $(VENV); \
+	fi
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+pins: $(STAMP) ## choose the newest dependencies that pyproject.toml allows, and pin them
+	$(PY) -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra hub --group dev \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make pins" \
+		--output-file constraints.txt pyproject.toml
+
+lint: $(GATES) ## style, format, types, floors
+
+lint-style: $(STAMP)
+	$(VENV)/bin/ruff check
+
+lint-format: $(STAMP)
+	$(VENV)/bin/ruff format --check
+
+lint-types: $(STAMP)
+	$(VENV)/bin/mypy
+
+lint-imports: $(STAMP)
+	$(VENV)/bin/lint-imports --no-logo
+
+test: $(STAMP) ## all tests, with coverage; ARGS="--no-cov tests/node" for some
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term $(ARGS)
+
+demo: $(STAMP) ## a course travels from a hub to a browser; COURSE=olx for the Open edX demo course
+	$(PY) scripts/demo.py $(COURSE)
+
+bench: $(STAMP) ## measure, and write docs/benchmarks.md
+	$(PY) -m tests.bench $(ARGS)
+
+clean: ## remove what these commands made
+	rm -rf $(VENV) build dist htmlcov coverage.xml \
+		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find packaging hub node tests scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

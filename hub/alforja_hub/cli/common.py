@@ -1,0 +1,87 @@
+"""What the hub's commands share: opening the rooms of a home."""
+
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import click
+
+from alforja_hub.publish import Press
+from alforja_hub.settings import HubSettings
+from alforja_hub.signing import Authority
+from alforja_hub.workspace import Workspace
+from alforja_packaging.console import in_words, say_table
+from alforja_packaging.errors import RequestError
+from alforja_packaging.layout import INSTALL_NAME, check_id
+
+PASSPHRASE_ENV = "ALFORJA_HUB_PASSPHRASE"  # noqa: S105 (the name of a variable)
+
+
+def now() -> datetime:
+    """The hub's clock, read at the edge only."""
+    return datetime.now(UTC)
+
+
+def open_workspace(settings: HubSettings) -> Workspace:
+    """Open the workspace of a home that has been made. Raises RequestError otherwise."""
+    if not settings.repository.is_dir():
+        raise RequestError(
+            f"{settings.home}: holds no hub",
+            advice="make one with `alforja-hub init --publisher NAME`, or name one with --home",
+        )
+    workspace = Workspace(settings.workspace, settings.home / "hub.sqlite")
+    workspace.prepare()
+    return workspace
+
+
+@contextmanager
+def build_pool(settings: HubSettings) -> Iterator[Executor]:
+    """Processes for the heavy work: one for each core."""
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(settings.workers, mp_context=context) as executor:
+        yield executor
+
+
+def choose_publisher(authority: Authority, wanted: str | None) -> str:
+    """Give the publisher that is meant: the one named, or the only one there is. Raises RequestError."""
+    publishers = sorted(authority.list_publishers())
+    if wanted is None and len(publishers) == 1:
+        return publishers[0]
+    if wanted not in publishers:
+        what = f"publisher {wanted}: is not known here" if wanted else "several institutions publish here"
+        raise RequestError(what, advice=f"name one with --publisher: {', '.join(publishers) or 'there is none yet'}")
+    return wanted
+
+
+class CourseName(click.ParamType[str]):
+    """A course id, checked as soon as it is read."""
+
+    name = "COURSE"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the name."""
+        return check_id("course", value)
+
+
+COURSE = CourseName()
+
+
+def open_press(settings: HubSettings, workspace: Workspace, authority: Authority) -> Press:
+    """A press that only reads: for questions about what is published."""
+    return Press(settings, workspace, authority, None)
+
+
+def owner_of(workspace: Workspace, course: str) -> str:
+    """Who publishes a course. Raises RequestError when it was never imported."""
+    return workspace.draft_of(course).publisher
+
+
+def say_costs(costs: Mapping[str, Sequence[int]]) -> None:
+    """Print what each route costs a school."""
+    rows = []
+    for name, (index, total) in costs.items():
+        what = "first install" if name == INSTALL_NAME else f"update from release {name.removeprefix('from-')}"
+        rows.append((what, in_words(total), f"{total} bytes, {index} of them index"))
+    say_table(rows, ("way", "size", "exactly"))

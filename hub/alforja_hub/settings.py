@@ -1,0 +1,35 @@
+"""What a content team may turn. Read once, at the edge; every limit has a default and a unit."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """Where a hub keeps its things, and how much it keeps."""
+
+    home: Path
+    updates_kept: int = 8  # releases from which a direct update is offered
+    chain_kept: int = 64  # releases from which a chain of adjacent updates is offered
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+
+    @property
+    def repository(self) -> Path:
+        """What is offered: static files, a complete source by themselves."""
+        return self.home / "repository"
+
+    @property
+    def keys(self) -> Path:
+        """Private keys. The root keys below it belong somewhere else."""
+        return self.home / "keys"
+
+    @property
+    def workspace(self) -> Path:
+        """Imported files and drafts of releases."""
+        return self.home / "workspace"
+
+    @property
+    def cache(self) -> Path:
+        """What can be computed again."""
+        return self.home / "cache"

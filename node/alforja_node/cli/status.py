@@ -1,0 +1,90 @@
+"""`alforja-node status`: how things stand."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alforja_node import disk
+from alforja_node.cli.common import Node, open_node
+from alforja_node.offers import newest
+from alforja_node.transfer import load_releases
+from alforja_packaging.console import in_words, json_option, say_json
+from alforja_packaging.course import choose_text
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def command(home: Path, as_json: bool) -> None:
+    """Show the courses of this school, how fresh they are, what is missing, and the disk."""
+    status = asyncio.run(_status(home))
+    if as_json:
+        say_json(status)
+    else:
+        _say(status)
+
+
+async def _status(home: Path) -> dict[str, Any]:
+    async with open_node(home) as node:
+        catalogue = await node.load()
+        last = await node.ledger.last_contact()
+        held = await node.ledger.held()
+        return {
+            "home": str(home), "sources": list(node.settings.sources),
+            "courses": await _courses(node),
+            "stale_since": catalogue.stale_since.isoformat() if catalogue.stale_since else None,
+            "files": len(held), "bytes": sum(held.values()), "damaged": len(await node.ledger.damaged()),
+            "free_bytes": disk.free_bytes(node.settings.store_dir),
+            "reserve_bytes": disk.reserve_of(node.settings.store_dir, node.settings.reserve_bytes),
+            "last_contact": last,
+        }  # fmt: skip
+
+
+async def _courses(node: Node) -> list[dict[str, Any]]:
+    offers = newest((await node.load()).offers)
+    kept = await load_releases(node.store, node.ledger)
+    rows = []
+    for key in sorted(await node.ledger.subscriptions()):
+        own = {one.release.state: one for one in kept if one.release.key == key}
+        active, incoming = own.get("active"), own.get("incoming")
+        shown = active or incoming
+        lessons = shown.manifest.course.lessons() if shown else []
+        usable = [one for one in lessons if shown and not shown.manifest.digests_of(one.core) & shown.missing]
+        rows.append({
+            "publisher": key[0], "course": key[1], "title": dict(shown.manifest.course.title) if shown else {},
+            "active": active.release.release if active else None,
+            "previous": own["previous"].release.release if "previous" in own else None,
+            "incoming": incoming.release.release if incoming else None,
+            "offered": offers[key].release if key in offers else None,
+            "lessons": len(lessons), "lessons_usable": len(usable), "missing": len(shown.missing) if shown else None,
+        })  # fmt: skip
+    return rows
+
+
+def _say(status: dict[str, Any]) -> None:
+    if not status["courses"]:
+        click.echo("no courses yet; see `alforja-node courses` and `alforja-node subscribe`")
+    for row in status["courses"]:
+        title = choose_text(row["title"], ())[1] or "not here yet"
+        click.echo(f"{row['publisher']}/{row['course']}: {title}")
+        served = f"release {row['active']} is served" if row["active"] else "no release is whole yet"
+        newer = row["offered"] and row["offered"] != row["active"]
+        click.echo(f"  {served}" + (f", release {row['offered']} is on offer" if newer else ""))
+        click.echo(
+            f"  {row['lessons_usable']} of {row['lessons']} lessons are usable"
+            + (f", {row['missing']} files are missing" if row["missing"] else "")
+        )
+    click.echo(f"store: {status['files']} files, {in_words(status['bytes'])}; {in_words(status['free_bytes'])} free")
+    if status["free_bytes"] < status["reserve_bytes"]:
+        click.echo(
+            f"  the disk is nearly full: {in_words(status['reserve_bytes'])} are kept in reserve; run `alforja-node prune` or make room"
+        )
+    if status["stale_since"]:
+        click.echo(f"trust: not confirmed current since {status['stale_since']}")
+    if status["last_contact"]:
+        last = status["last_contact"]
+        click.echo(
+            f"last contact: {last['source']}, received {in_words(last['received'])}, {len(last['errors'])} errors"
+        )

@@ -1,0 +1,178 @@
+"""`alforja-node sync`: one contact."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alforja_node import session
+from alforja_node.cli.common import Node, one_contact_at_a_time, open_node
+from alforja_node.offers import describe
+from alforja_node.planner import Activate, Fetch, Open, Plan, Step, cost_of, runs_of
+from alforja_node.sources import open_source
+from alforja_node.transfer import Contact, Outcome, prune
+from alforja_packaging.console import in_words, json_option, say_error, say_json, show_progress
+from alforja_packaging.errors import AlforjaError, RequestError
+
+
+@click.command()
+@click.option(
+    "--source",
+    metavar="URL|DIR",
+    help="Where from: a hub, a mirror, a stick. By default the sources of `init`, in order.",
+)
+@click.option(
+    "--budget", type=click.IntRange(min=0), metavar="BYTES", help="Move no more than so many bytes, both ways together."
+)
+@click.option("--dry-run", is_flag=True, help="Show the plan. Metadata and indexes are fetched, nothing else.")
+@json_option
+@click.pass_obj
+def command(home: Path, source: str | None, budget: int | None, dry_run: bool, as_json: bool) -> int:
+    """Bring what is wanted from a source: the newest releases of all subscribed courses.
+
+    What arrives is kept, whatever happens: run it again to go on where it stopped.
+    The release that is served stays until the next one is whole.
+    """
+    return asyncio.run(_sync(home, source, budget, dry_run, as_json))
+
+
+async def _sync(home: Path, source: str | None, budget: int | None, dry_run: bool, as_json: bool) -> int:
+    async with open_node(home) as node:
+        addresses = [source] if source else list(node.settings.sources)
+        if not addresses:
+            raise RequestError("this node knows no source", advice="name one with --source URL or --source DIR")
+        last: AlforjaError | None = None
+        for address in addresses:
+            try:
+                with one_contact_at_a_time(home):
+                    return await _from(node, address, budget, dry_run, as_json)
+            except AlforjaError as error:
+                last = error
+                if len(addresses) > 1:
+                    say_error(error)
+        assert last is not None
+        raise last
+
+
+async def _from(node: Node, address: str, budget: int | None, dry_run: bool, as_json: bool) -> int:
+    with show_progress(quiet=as_json, unit_bytes=True) as progress:
+        contact = make_contact(node, address, budget, Bar(progress))
+        try:
+            if dry_run:
+                plan = await contact.plan()
+            else:
+                await contact.run()
+        finally:
+            await contact.close()
+            if not dry_run:
+                await node.ledger.note_contact(address, contact.outcome.as_dict())
+    if dry_run:
+        _say_plan(plan, contact.outcome, as_json)
+        return 0
+    if not contact.outcome.pending and contact.outcome.activated:
+        await tidy(node)
+    _say_outcome(contact.outcome, contact.failures, await node.ledger.subscriptions(), as_json)
+    return contact.failures[0].exit_code if contact.failures else 0
+
+
+def make_contact(node: Node, address: str, budget: int | None, watcher: "Bar | None") -> Contact:
+    """Make a contact of a node with the source at an address."""
+    source = open_source(address)
+    retries = node.settings.retries if address.startswith("http") else 0
+    return Contact(
+        node.store, node.ledger, source, node.refresh,
+        budget=budget, retries=retries, reserve_bytes=node.settings.reserve_bytes, watcher=watcher,
+    )  # fmt: skip
+
+
+async def tidy(node: Node) -> None:
+    """Drop superseded files once everything wanted is whole."""
+    with suppress(AlforjaError):
+        await prune(node.store, node.ledger)
+
+
+class Bar:
+    """Shows a contact as a progress bar. Implements `Watcher`."""
+
+    def __init__(self, progress: Any) -> None:
+        self._progress = progress
+        self._task = progress.add_task("connecting", total=None)
+
+    def state(self, state: session.State, what: str) -> None:
+        """Name the state."""
+        self._progress.update(self._task, description=f"{state} {what}".strip())
+
+    def plan(self, plan: Plan, left: int) -> None:
+        """Set the length of the bar."""
+        done = self._progress.tasks[0].completed
+        self._progress.update(self._task, total=done + left if plan else None)
+
+    def moved(self, received: int) -> None:
+        """Move the bar."""
+        self._progress.advance(self._task, received)
+
+
+def _say_plan(plan: Plan, outcome: Outcome, as_json: bool) -> None:
+    requests = runs_of(plan)
+    if as_json:
+        steps = [_step_as_dict(step) for step in plan]
+        say_json(
+            {
+                "source": outcome.source,
+                "steps": steps,
+                "requests": len(requests),
+                "cost": cost_of(plan),
+                "spent": outcome.as_dict(),
+            }
+        )
+        return
+    if not plan:
+        click.echo(f"{outcome.source}: nothing to bring")
+    for step in plan:
+        if isinstance(step, Activate):
+            click.echo(f"{describe(step.hop.offer)}: everything is here, it would be made visible")
+    for run in requests:
+        first, last = run[0], run[-1]
+        size = last.last - first.first + 1
+        click.echo(f"{describe(first.hop.offer)}: {in_words(size)} in {len(run)} frames of {first.pack}")
+    click.echo(
+        f"in all {in_words(cost_of(plan))} in {len(requests)} requests; {in_words(outcome.received)} spent on finding out"
+    )
+
+
+def _step_as_dict(step: Step) -> dict[str, object]:
+    base: dict[str, object] = {
+        "step": type(step).__name__.lower(),
+        "release": describe(step.hop.offer),
+        "cost": step.cost,
+    }
+    if isinstance(step, Fetch | Open):
+        base |= {"pack": step.hop.pack if isinstance(step, Open) else step.pack, "first": step.first, "last": step.last}
+    return base
+
+
+def _say_outcome(
+    outcome: Outcome, failures: Sequence[AlforjaError], wanted: frozenset[tuple[str, str]], as_json: bool
+) -> None:
+    if as_json:
+        say_json(outcome.as_dict())
+        return
+    for name in outcome.activated:
+        click.echo(f"{name} is now served")
+    for failure in failures:
+        say_error(failure)
+    if outcome.stale_since:
+        click.echo(f"not confirmed current since {outcome.stale_since}", err=True)
+    if not wanted:
+        click.echo("no course is wanted yet; see `alforja-node courses` and `alforja-node subscribe`")
+    elif not outcome.activated and not outcome.pending and not failures:
+        click.echo("everything is up to date")
+    for name in outcome.pending:
+        click.echo(f"{name} is not whole yet; run sync again to go on")
+    parts = f"metadata {in_words(outcome.trust.received)}, manifests {in_words(outcome.manifest.received)}, files {in_words(outcome.frames.received)}"
+    click.echo(
+        f"received {in_words(outcome.received)} ({parts}), sent {in_words(outcome.sent)}, {outcome.requests} requests"
+    )

@@ -1,0 +1,126 @@
+"""What is on offer, and by which way a node comes to it. Pure values.
+
+An offer is a release somebody signed; a route is the chain of packs from what a
+school holds to that release. What packs cost is stated in the signed metadata, so
+a route is chosen before anything is fetched.
+"""
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from alforja_packaging.layout import INSTALL_NAME, bundle_name, bundle_path, update_name
+
+REQUEST_COST_BYTES: Final = 400  # headers both ways; docs/protocol.md section 4
+
+CourseKey = tuple[str, str]
+"""Publisher and course."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One signed release. `custom` is what its publisher states beside its digest."""
+
+    publisher: str
+    course: str
+    release: int
+    manifest_digest: bytes
+    manifest_length: int
+    custom: Mapping[str, Any]
+
+    @property
+    def key(self) -> CourseKey:
+        """The course this is a release of."""
+        return self.publisher, self.course
+
+    @property
+    def bundle(self) -> str:
+        """The path of the release's folder in a repository."""
+        return bundle_path(self.publisher, self.course, self.release)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One pack that leads to a release: from an earlier one, or from nothing.
+
+    `head` is the length of its index, `total` the bytes of index and frames.
+    """
+
+    offer: Offer
+    from_release: int | None
+    head: int
+    total: int
+
+    @property
+    def pack(self) -> str:
+        """The pack's path in a repository."""
+        name = INSTALL_NAME if self.from_release is None else update_name(self.from_release)
+        return f"{self.offer.bundle}/{name}"
+
+    def pack_path(self, packs: Sequence[str], number: int) -> str:
+        """The path in a repository of pack `number` of this hop's index."""
+        return self.pack if number == 0 else f"bundles/{self.offer.publisher}/{packs[number - 1]}"
+
+
+def newest(
+    offers: Iterable[Offer], refused: frozenset[tuple[str, str, int]] = frozenset()
+) -> Mapping[CourseKey, Offer]:
+    """Choose the newest offer of each course, leaving out releases a person has refused."""
+    chosen: dict[CourseKey, Offer] = {}
+    for offer in offers:
+        held = chosen.get(offer.key)
+        if (*offer.key, offer.release) not in refused and (held is None or held.release < offer.release):
+            chosen[offer.key] = offer
+    return chosen
+
+
+def hops_to(offer: Offer) -> Sequence[Hop]:
+    """List the packs that lead to one release, as its publisher states them.
+
+    Statements that do not have the expected shape are passed over: they are
+    signed, but may come from a newer program.
+    """
+    stated: list[tuple[int | None, object]] = [(None, offer.custom.get("install"))]
+    updates = offer.custom.get("from")
+    if isinstance(updates, Mapping):
+        stated += [(int(name), cost) for name, cost in updates.items() if str(name).isdecimal()]
+    hops = []
+    for from_release, cost in stated:
+        match cost:
+            case [int(head), int(total)] if 0 < head <= total:
+                hops.append(Hop(offer, from_release, head, total))
+    return hops
+
+
+def cheapest_route(wanted: Offer, offers: Iterable[Offer], held: frozenset[int]) -> Sequence[Hop]:
+    """Find the hops from any held release, or from nothing, that cost the fewest bytes.
+
+    Dijkstra over releases. Empty when no route is on offer.
+    """
+    leaving: dict[int | None, list[Hop]] = {}
+    for offer in offers:
+        if offer.key == wanted.key and offer.release <= wanted.release:
+            for hop in hops_to(offer):
+                leaving.setdefault(hop.from_release, []).append(hop)
+    queue: list[tuple[int, int, int | None, tuple[Hop, ...]]] = [(0, -1, None, ())]
+    queue += [(0, release, release, ()) for release in sorted(held)]
+    heapq.heapify(queue)
+    done: set[int | None] = set()
+    while queue:
+        cost, _, release, route = heapq.heappop(queue)
+        if release == wanted.release:
+            return route
+        if release in done:
+            continue
+        done.add(release)
+        for hop in leaving.get(release, ()):
+            there = hop.offer.release
+            if there not in done:
+                heapq.heappush(queue, (cost + hop.total + REQUEST_COST_BYTES, there, there, (*route, hop)))
+    return ()
+
+
+def describe(offer: Offer) -> str:
+    """Name an offer as messages do."""
+    return f"{offer.publisher}/{bundle_name(offer.course, offer.release)}"

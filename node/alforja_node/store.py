@@ -1,0 +1,122 @@
+"""Where files rest: whole plain files by digest, and what has arrived of the next ones.
+
+Only verified bytes come under a digest's name. What is partly received or partly
+decoded lies apart, under names made of the pack it belongs to, so that any source
+with the same layout can carry on.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from alforja_node import disk
+from alforja_packaging.errors import DigestMismatch, StoreError
+from alforja_packaging.frames import Frame, Piece
+from alforja_packaging.layout import file_path
+from alforja_packaging.manifest import Manifest, parse_manifest
+
+
+class Store:
+    """A node's files below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def prepare(self) -> None:
+        """Make the folders that are always there."""
+        with disk.reporting(self.root):
+            for name in ("files", "partial", "manifests"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+
+    def path_of(self, digest: bytes) -> Path:
+        """Where the file of a digest lies, or would lie."""
+        return self.root / file_path(digest)
+
+    def adopt(self, staged: Path, digest: bytes, what: str) -> None:
+        """Take a staged file in as the content it claims to be.
+
+        The one door into the store. Raises DigestMismatch, and drops the staged
+        file, when its bytes are something else.
+        """
+        got, _ = disk.digest_of(staged)
+        if got != digest:
+            disk.remove(staged)
+            raise DigestMismatch(what, digest.hex(), got.hex())
+        disk.sync(staged)
+        disk.adopt(staged, self.path_of(digest))
+
+    def remove(self, digest: bytes) -> None:
+        """Drop a file."""
+        disk.remove(self.path_of(digest))
+
+    def held_on_disk(self) -> Iterator[tuple[str, int]]:
+        """Name and size in bytes of every file that lies in the store."""
+        for folder in sorted((self.root / "files").iterdir()):
+            for path in sorted(folder.iterdir()):
+                yield path.name, path.stat().st_size
+
+    def put_manifest(self, bundle: str, data: bytes) -> None:
+        """Keep the manifest of a release."""
+        disk.put(self._manifest_path(bundle), data)
+
+    def get_manifest(self, bundle: str) -> Manifest:
+        """Read back the manifest of a release. Raises StoreError when it is gone or broken."""
+        path = self._manifest_path(bundle)
+        try:
+            return parse_manifest(path.read_bytes())
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}", advice="run `alforja-node verify --repair`") from None
+
+    def manifests(self) -> list[str]:
+        """The bundles whose manifests are kept."""
+        with disk.reporting(self.root):
+            names = sorted(path.name for path in (self.root / "manifests").iterdir())
+        return [name.replace(",", "/") for name in names if not name.endswith(".new")]
+
+    def remove_manifest(self, bundle: str) -> None:
+        """Drop the manifest of a release."""
+        disk.remove(self._manifest_path(bundle))
+
+    # What has arrived of packs: `arrived` grows byte by byte, `staged` holds decoded pieces.
+
+    def arrived_path(self, pack: str, offset: int, length: int) -> Path:
+        """Where the bytes of one run of a pack gather."""
+        return self.root / "partial" / f"{pack.replace('/', ',')}@{offset}+{length}"
+
+    def spare_path(self, pack: str, offset: int) -> Path:
+        """Where bytes gather that came behind a pack's index, until it is known which frames they belong to."""
+        return self.root / "partial" / f"{pack.replace('/', ',')}@{offset}"
+
+    def staged_path(self, bundle: str, content: int) -> Path:
+        """Where the pieces of one new content gather until it can be verified."""
+        return self.root / "partial" / f"{bundle.replace('/', ',')}#{content}"
+
+    def arrived(self, pack: str, frame: Frame) -> int:
+        """Bytes of a frame that have arrived."""
+        return disk.length_of(self.arrived_path(pack, frame.offset, frame.length))
+
+    def is_staged(self, bundle: str, piece: Piece) -> bool:
+        """Tell whether a piece of a new content has been decoded."""
+        path = self.staged_path(bundle, piece.content)
+        return path.exists() and disk.length_of(path) >= piece.offset + piece.length
+
+    def drop_partial(self, bundle: str) -> None:
+        """Forget everything that was gathered for a bundle."""
+        start = bundle.replace("/", ",")
+        with disk.reporting(self.root):
+            for path in list((self.root / "partial").iterdir()):
+                if path.name.startswith((f"{start},", f"{start}#")):
+                    path.unlink()
+
+    def drop_all_partial(self) -> int:
+        """Forget everything gathered, for every bundle; give the bytes freed."""
+        folder = self.root / "partial"
+        freed = sum(path.stat().st_size for path in folder.iterdir())
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+        self.prepare()
+        return freed
+
+    def _manifest_path(self, bundle: str) -> Path:
+        return self.root / "manifests" / bundle.replace("/", ",")

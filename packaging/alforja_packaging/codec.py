@@ -1,0 +1,84 @@
+"""Compress and, within strict bounds, decompress with zstd (RFC 8878).
+
+`backports.zstd` is Python 3.14's `compression.zstd`: unlike `zstandard` it can
+encode against a referenced prefix, and it weighs a third (docs/adr/0004-zstd.md).
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from alforja_packaging.errors import VerifyError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+WINDOW_MAX_BYTES: Final = 32 * 2**20  # format.md section 7: what a board of 1 GiB can spare
+_PIECE = 256 * 1024
+
+Options = dict[str, int]
+"""Names of zstd's compression parameters and their values."""
+
+
+def decompress(
+    packed: Iterable[bytes], *, size: int, prefix: bytes | bytearray | memoryview = b"", what: str
+) -> Iterator[bytes]:
+    """Yield the content of one zstd frame, piece by piece.
+
+    `size` is the exact content size in bytes; memory stays within the prefix, the
+    window and a constant. Raises VerifyError, naming `what`, as soon as the frame
+    is broken, wants a larger window, is cut short or followed by anything, or gives
+    more or fewer bytes than `size`.
+    """
+    decompressor = zstd.ZstdDecompressor(
+        zstd_dict=zstd.ZstdDict(prefix, is_raw=True).as_prefix if prefix else None,
+        options={zstd.DecompressionParameter.window_log_max: WINDOW_MAX_BYTES.bit_length() - 1},
+    )
+    given = 0
+    for chunk in packed:
+        data = chunk
+        while not decompressor.eof and (data or not decompressor.needs_input):
+            try:
+                piece = decompressor.decompress(data, max_length=_PIECE)
+            except zstd.ZstdError as error:
+                raise VerifyError(f"{what}: is not a readable zstd frame ({error})") from None
+            data = b""
+            given += len(piece)
+            if given > size:
+                raise VerifyError(f"{what}: gives more than the {size} bytes it should")
+            if piece:
+                yield piece
+        if decompressor.eof and (data or decompressor.unused_data):
+            raise VerifyError(f"{what}: something follows its end")
+    if not decompressor.eof or given != size:
+        raise VerifyError(f"{what}: gives {given} of the {size} bytes it should")
+
+
+def decompress_whole(packed: bytes, *, size: int, prefix: bytes = b"", what: str) -> bytes:
+    """Give the content of one small zstd frame. Raises VerifyError as `decompress` does."""
+    return b"".join(decompress([packed], size=size, prefix=prefix, what=what))
+
+
+def compress(data: bytes, *, prefix: bytes = b"", options: Options | None = None) -> bytes:
+    """Write one zstd frame with content size and checksum.
+
+    With a `prefix`, matches may refer to it (`zstd --patch-from`). The window is
+    set to reach over all of both. `options` are zstd's own parameters by name.
+    """
+    chosen = {"compression_level": 19, "content_size_flag": 1, "checksum_flag": 1, "dict_id_flag": 0}
+    chosen["window_log"] = window_log(len(prefix) + len(data))
+    if prefix:
+        chosen["enable_long_distance_matching"] = 1
+    chosen |= options or {}
+    compressor = zstd.ZstdCompressor(
+        options={getattr(zstd.CompressionParameter, name): value for name, value in chosen.items()},
+        zstd_dict=zstd.ZstdDict(prefix, is_raw=True).as_prefix if prefix else None,
+    )
+    return compressor.compress(data, compressor.FLUSH_FRAME)
+
+
+def window_log(reach: int) -> int:
+    """The logarithm of the smallest window that reaches over `reach` bytes, within the format's bound."""
+    return min(max(10, (reach - 1).bit_length() if reach > 1 else 0), WINDOW_MAX_BYTES.bit_length() - 1)

@@ -1,0 +1,156 @@
+"""The frames of a pack, and the table of their kinds.
+
+A frame turns held bytes (its bases) and compressed bytes into pieces of new
+files. Everything that differs between kinds is one row of `KINDS`; planner,
+index and node treat all alike (docs/format.md section 7).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from alforja_packaging import codec
+from alforja_packaging.errors import FormatError, VerifyError
+
+FRAME_MAX_BYTES: Final = 32 * 2**20  # format.md section 7: bases and output together, for a board of 1 GiB
+PIECE_MAX_BYTES: Final = 8 * 2**20  # a larger file is cut, so that a film needs no more memory than a page
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of bytes of one content. `content` is a number in the order the index states."""
+
+    content: int
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a frame's bytes lie in which pack, what they give, and from what.
+
+    `pack` counts in the index's list of packs (0: the pack the index heads);
+    `offset` and `length` are in bytes of that pack.
+    """
+
+    kind: str
+    pack: int
+    offset: int
+    length: int
+    outputs: tuple[Piece, ...]
+    bases: tuple[Piece, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of new files that this frame gives."""
+        return sum(piece.length for piece in self.outputs)
+
+    @property
+    def reach(self) -> int:
+        """Bytes of held files that this frame needs."""
+        return sum(piece.length for piece in self.bases)
+
+
+class Bases(Protocol):
+    """The bases of one frame, as one run of bytes that can be read by position."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        ...
+
+    def read(self, offset: int, length: int) -> bytes | bytearray:
+        """Give `length` bytes from `offset`. Raises StoreError when they cannot be read."""
+        ...
+
+
+class Kind(Protocol):
+    """One way to make new bytes of held and compressed ones."""
+
+    def check(self, frame: Frame) -> None:
+        """Raise FormatError when a frame breaks this kind's bounds."""
+        ...
+
+    def encode(self, output: bytes, bases: bytes, options: codec.Options) -> bytes:
+        """Give the frame's compressed bytes."""
+        ...
+
+    def decode(self, packed: Iterable[bytes], bases: Bases, size: int, what: str) -> Iterator[bytes]:
+        """Yield exactly `size` bytes of output. Raises VerifyError, naming `what`."""
+        ...
+
+
+class _Plain:
+    """zstd by itself: what a first install begins with."""
+
+    def check(self, frame: Frame) -> None:
+        if frame.bases:
+            raise FormatError("frame of kind plain: has bases")
+        _check_size(frame)
+
+    def encode(self, output: bytes, bases: bytes, options: codec.Options) -> bytes:
+        assert not bases
+        return codec.compress(output, options=options)
+
+    def decode(self, packed: Iterable[bytes], bases: Bases, size: int, what: str) -> Iterator[bytes]:
+        return codec.decompress(packed, size=size, what=what)
+
+
+class _Prefix:
+    """zstd whose matches may reach into the bases, as one referenced prefix."""
+
+    def check(self, frame: Frame) -> None:
+        if not frame.reach:
+            raise FormatError("frame of kind prefix: has no bases")
+        _check_size(frame)
+
+    def encode(self, output: bytes, bases: bytes, options: codec.Options) -> bytes:
+        return codec.compress(output, prefix=bases, options=options)
+
+    def decode(self, packed: Iterable[bytes], bases: Bases, size: int, what: str) -> Iterator[bytes]:
+        return codec.decompress(packed, size=size, prefix=bases.read(0, bases.size), what=what)
+
+
+KINDS: Final[dict[str, Kind]] = {"plain": _Plain(), "prefix": _Prefix()}
+
+
+def check_frame(frame: Frame) -> None:
+    """Raise FormatError when a frame's kind is unknown or its bounds are broken."""
+    if frame.kind not in KINDS:
+        raise FormatError(f"frame of kind {frame.kind[:40]!r}: unknown to this program", advice="upgrade this program")
+    if not frame.outputs or frame.length < 1 or frame.offset < 0:
+        raise FormatError("frame: gives nothing, or lies nowhere")
+    KINDS[frame.kind].check(frame)
+
+
+def decode(frame: Frame, packed: Iterable[bytes], bases: Bases, what: str) -> Iterator[tuple[Piece, bytes]]:
+    """Yield the frame's output as runs of bytes, each with the part of a piece it belongs to.
+
+    Runs come in order and never cross from one piece to the next. Nothing is
+    verified against a digest here; sizes are exact or VerifyError is raised.
+    """
+    pieces = iter([piece for piece in frame.outputs if piece.length])
+    piece, done = next(pieces, None), 0
+    for data in KINDS[frame.kind].decode(packed, bases, frame.size, what):
+        view = memoryview(data)
+        while view:
+            if piece is None:
+                raise VerifyError(f"{what}: gives more than it should")
+            run = bytes(view[: piece.length - done])
+            yield Piece(piece.content, piece.offset + done, len(run)), run
+            view, done = view[len(run) :], done + len(run)
+            if done == piece.length:
+                piece, done = next(pieces, None), 0
+
+
+def cut(content: int, size: int) -> Sequence[Piece]:
+    """Cut one content into pieces a frame can give; an empty content is one empty piece."""
+    return [
+        Piece(content, offset, min(PIECE_MAX_BYTES, size - offset))
+        for offset in range(0, max(size, 1), PIECE_MAX_BYTES)
+    ]
+
+
+def _check_size(frame: Frame) -> None:
+    if frame.size + frame.reach > FRAME_MAX_BYTES:
+        raise FormatError(f"frame: {frame.size + frame.reach} bytes with its bases, more than {FRAME_MAX_BYTES}")

@@ -1,0 +1,277 @@
+"""Decide how a release is cut into frames, and make them.
+
+From manifests and features to drafts of frames, pure; `encode` turns one draft's
+bytes into the smallest frame it finds. A hub does the reading and the writing.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from alforja_packaging.frames import FRAME_MAX_BYTES, KINDS, Frame, Piece, cut
+from alforja_packaging.layout import Part, is_text, part_of
+from alforja_packaging.manifest import File, Manifest
+from alforja_packaging.similarity import Candidate, Features, Pool
+
+CORE_FRAME_BYTES: Final = 256 * 1024  # on the wire, by rule of thumb: the price of taking one lesson alone
+RICH_FRAME_BYTES: Final = 4 * 2**20
+TEXT_SHRINKS_BY: Final = 6  # the rule of thumb
+ANCHOR_MAX_BYTES: Final = 4 * 2**20
+UPDATE_FRAME_BYTES: Final = 24 * 2**20  # with same-path bases; leaves 8 MiB for bases found by likeness
+
+UPDATE_WORTH: Final = 64  # a base must serve for one byte in so many of its own
+INSTALL_WORTH: Final = 4  # stricter: every base ties a lesson to another one
+
+FeaturesOf = Callable[[bytes, Piece], Features]
+"""Features of a piece of the content with a digest."""
+
+_HARDEST = {"compression_level": 22, "target_length": 4096}
+_TRIAL_MAX_BYTES = 8 * 2**20  # bases and output up to which every setting is tried
+_INCOMPRESSIBLE = 0.995
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A frame yet to be encoded. Contents are numbered as in an index."""
+
+    outputs: tuple[Piece, ...]
+    bases: tuple[Piece, ...] = ()
+
+
+def school_order(manifest: Manifest) -> Sequence[tuple[Part, int]]:
+    """Order all contents as a school wants them.
+
+    Cores of lessons in teaching order, then what is core by its kind alone, then
+    rich parts in teaching order, then the rest. Contents are numbered as in the
+    digest table.
+    """
+    lessons = manifest.course.lessons()
+
+    def wanted() -> Iterator[tuple[Part, str]]:
+        for lesson in lessons:
+            yield from (("core", path) for path in lesson.core)
+        yield from (("core", file.path) for file in manifest.files if part_of(file.path, file.size) == "core")
+        for lesson in lessons:
+            yield from (("rich", path) for path in lesson.rich)
+        yield from (("rich", file.path) for file in manifest.files)
+
+    placed: dict[int, Part] = {}
+    for part, path in wanted():
+        placed.setdefault(manifest.number_of[manifest.by_path[path].digest], part)
+    return [(part, number) for number, part in placed.items()]
+
+
+def plan_install(manifest: Manifest, kept: Sequence[Frame], features_of: FeaturesOf) -> Sequence[Frame | Draft]:
+    """Plan the frames of a first install.
+
+    `kept` are frames of earlier packs that still hold, numbered for this
+    manifest; only what they do not give is drafted. Frames come in school order.
+    The first core frame serves as a base for all later ones; others serve where
+    they resemble a later one strongly.
+    """
+    order = school_order(manifest)
+    rank = {number: place for place, (_, number) in enumerate(order)}
+    given = {piece.content for frame in kept for piece in frame.outputs}
+    groups = list(_install_groups(manifest, [(part, number) for part, number in order if number not in given]))
+    anchor = _anchor(kept, groups)
+    drafts = _with_bases(manifest, None, groups, features_of, anchor=anchor)
+    planned: list[Frame | Draft] = [*kept, *drafts]
+    return _keep_bases_first(planned, rank)
+
+
+def plan_update(manifest: Manifest, held: Manifest, features_of: FeaturesOf) -> Sequence[Draft]:
+    """Plan the frames that bring a node from `held` to `manifest`.
+
+    Every new content gets as bases the old content of its path and whatever
+    resembles it most: held files, and outputs of earlier frames.
+    """
+    new = [number for _, number in school_order(manifest) if manifest.contents[number].digest not in held.number_of]
+    groups = list(_update_groups(manifest, held, new))
+    return list(_with_bases(manifest, held, groups, features_of, anchor=()))
+
+
+def find_moves(manifest: Manifest, held: Manifest) -> tuple[tuple[int, int], ...]:
+    """List the new contents that are held ones not found by their own path."""
+    return tuple(
+        (number, held.number_of[content.digest])
+        for number, content in enumerate(manifest.contents)
+        if content.digest in held.number_of and _same_path(held, content) != held.number_of[content.digest]
+    )
+
+
+def find_kept(manifest: Manifest, earlier: Manifest, frames: Iterable[Frame]) -> Sequence[Frame]:
+    """Choose the frames of an earlier first install that are still wholly of use, renumbered."""
+    new_of = {old: manifest.number_of.get(content.digest, -1) for old, content in enumerate(earlier.contents)}
+    kept = [
+        replace(
+            frame,
+            outputs=tuple(replace(piece, content=new_of[piece.content]) for piece in frame.outputs),
+            bases=tuple(replace(piece, content=new_of[piece.content]) for piece in frame.bases),
+        )
+        for frame in frames
+    ]
+    while True:
+        whole = _given_whole(kept, manifest)
+        still = [frame for frame in kept if all(piece.content in whole for piece in (*frame.outputs, *frame.bases))]
+        if len(still) == len(kept):
+            return kept
+        kept = still
+
+
+def encode(output: bytes, bases: bytes) -> tuple[str, bytes]:
+    """Encode one frame by every setting worth trying; give the kind and bytes of the smallest."""
+    plain = KINDS["plain"]
+    probe = plain.encode(output, b"", {"compression_level": 3})
+    trials = [("plain", probe)]
+    opaque = len(probe) > _INCOMPRESSIBLE * len(output)
+    if not bases and not opaque:
+        trials.append(("plain", plain.encode(output, b"", _HARDEST)))
+    if bases:
+        small = len(output) + len(bases) <= _TRIAL_MAX_BYTES
+        for far in (1, 0) if small else (1,):
+            options = _HARDEST | {"enable_long_distance_matching": far}
+            trials.append(("prefix", KINDS["prefix"].encode(output, bases, options)))
+        if not opaque and len(trials[-1][1]) > len(probe) // 2:
+            trials.append(("plain", plain.encode(output, b"", _HARDEST)))
+    return min(trials, key=lambda trial: len(trial[1]))
+
+
+def _install_groups(manifest: Manifest, order: Iterable[tuple[Part, int]]) -> Iterator[tuple[Piece, ...]]:
+    limit = {"core": CORE_FRAME_BYTES, "rich": RICH_FRAME_BYTES}
+    group: list[Piece] = []
+    cost, last = 0, "core"
+    for part, number in order:
+        content = manifest.contents[number]
+        for piece in cut(number, content.size):
+            add = piece.length // TEXT_SHRINKS_BY if is_text(content.path) else piece.length
+            if group and (part != last or cost + add > limit[part]):
+                yield _texts_first(manifest, group)
+                group, cost = [], 0
+            group.append(piece)
+            cost, last = cost + add, part
+    if group:
+        yield _texts_first(manifest, group)
+
+
+def _update_groups(manifest: Manifest, held: Manifest, new: Iterable[int]) -> Iterator[tuple[Piece, ...]]:
+    group: list[Piece] = []
+    cost = 0
+    for number in new:
+        for piece in cut(number, manifest.contents[number].size):
+            add = piece.length + _size(_default_bases(manifest, held, [piece]))
+            if group and cost + add > UPDATE_FRAME_BYTES:
+                yield tuple(group)
+                group, cost = [], 0
+            group.append(piece)
+            cost += add
+    if group:
+        yield tuple(group)
+
+
+def _texts_first(manifest: Manifest, group: Iterable[Piece]) -> tuple[Piece, ...]:
+    """Keep like with like inside a frame: text and pictures want different entropy tables."""
+    return tuple(sorted(group, key=lambda piece: not is_text(manifest.contents[piece.content].path)))
+
+
+def _default_bases(manifest: Manifest, held: Manifest, group: Iterable[Piece]) -> list[Piece]:
+    """The old bytes of the same path at the same place."""
+    found: dict[Piece, None] = {}
+    for piece in group:
+        old = _same_path(held, manifest.contents[piece.content])
+        if old is not None:
+            found |= dict.fromkeys(
+                part for part in cut(old, held.contents[old].size) if part.offset == piece.offset and part.length
+            )
+    return list(found)
+
+
+def _with_bases(
+    manifest: Manifest,
+    held: Manifest | None,
+    groups: Sequence[tuple[Piece, ...]],
+    features_of: FeaturesOf,
+    *,
+    anchor: Sequence[Piece],
+) -> Iterator[Draft]:
+    """Give every group of outputs the bases that serve it best."""
+    shift = len(held.contents) if held else 0
+    last_frame = {piece.content: place for place, group in enumerate(groups) for piece in group}
+    old = [piece for number, content in enumerate(held.contents if held else ()) for piece in cut(number, content.size)]
+    new = [piece for group in groups for piece in group]
+    pieces = old + [replace(piece, content=piece.content + shift) for piece in new]
+    features: dict[Piece, Features] = {}
+    candidates = []
+    for place, piece in enumerate(pieces):
+        content = (held if place < len(old) and held else manifest).contents[
+            piece.content - (0 if place < len(old) else shift)
+        ]
+        features[piece] = features_of(content.digest, piece)
+        held_from = -1 if place < len(old) else last_frame[piece.content - shift]
+        candidates.append(Candidate(features[piece], piece.length, held_from))
+    pool = Pool(candidates, worth=UPDATE_WORTH if held else INSTALL_WORTH)
+    place_of = {piece: place for place, piece in enumerate(pieces)}
+    for frame, group in enumerate(groups):
+        default = _default_bases(manifest, held, group) if held else [piece for piece in anchor if piece not in group]
+        wanted = np.unique(np.concatenate([features[replace(piece, content=piece.content + shift)] for piece in group]))
+        for piece in default:
+            known = features.get(piece)
+            if known is not None:
+                wanted = np.setdiff1d(wanted, known, assume_unique=True)
+        found = pool.rank(
+            wanted, frame=frame, budget=FRAME_MAX_BYTES - _size(group) - _size(default),
+            without=[place_of[piece] for piece in default if piece in place_of],
+        )  # fmt: skip
+        # The best ones last: the nearer a match, the cheaper its offset.
+        yield Draft(group, (*(pieces[place] for place in reversed(found)), *default))
+
+
+def _anchor(kept: Sequence[Frame], groups: Sequence[tuple[Piece, ...]]) -> tuple[Piece, ...]:
+    first = next((frame.outputs for frame in kept if not frame.bases), groups[0] if groups else ())
+    whole = tuple(piece for piece in first if piece.offset == 0 and piece.length)
+    return whole if _size(whole) <= ANCHOR_MAX_BYTES else ()
+
+
+def _keep_bases_first(planned: Sequence[Frame | Draft], rank: Mapping[int, int]) -> Sequence[Frame | Draft]:
+    """Order frames by the first thing they give, but never before what they need."""
+    wanted = sorted(planned, key=lambda frame: min(rank[piece.content] for piece in frame.outputs))
+    giver: dict[int, list[Frame | Draft]] = {}
+    for frame in planned:
+        for piece in frame.outputs:
+            giver.setdefault(piece.content, []).append(frame)
+    done: dict[int, Frame | Draft] = {}
+    stack = list(reversed(wanted))
+    while stack:
+        frame = stack[-1]
+        needed = [one for piece in frame.bases for one in giver[piece.content] if id(one) not in done]
+        needed += [
+            one for piece in frame.outputs if piece.offset for one in giver[piece.content]
+            if id(one) not in done and one is not frame and _gives_before(one, piece)
+        ]  # fmt: skip
+        if needed:
+            stack.extend(needed)
+            continue
+        done.setdefault(id(stack.pop()), frame)
+    return list(done.values())
+
+
+def _gives_before(frame: Frame | Draft, piece: Piece) -> bool:
+    return any(one.content == piece.content and one.offset < piece.offset for one in frame.outputs)
+
+
+def _given_whole(frames: Iterable[Frame], manifest: Manifest) -> frozenset[int]:
+    given: dict[int, int] = {}
+    for frame in frames:
+        for piece in frame.outputs:
+            given[piece.content] = given.get(piece.content, 0) + piece.length
+    return frozenset(number for number, size in given.items() if number >= 0 and size == manifest.contents[number].size)
+
+
+def _same_path(held: Manifest, content: File) -> int | None:
+    old = held.by_path.get(content.path)
+    return None if old is None else held.number_of[old.digest]
+
+
+def _size(pieces: Iterable[Piece]) -> int:
+    return sum(piece.length for piece in pieces)

@@ -1,0 +1,44 @@
+"""Sources that break off, lie or rot, as told."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from alforja_node.sources import DirectorySource
+from alforja_packaging.errors import LinkError
+
+
+class CuttingSource(DirectorySource):
+    """A folder behind a link that breaks off once so many bytes of packs have passed."""
+
+    def __init__(self, root: Path, cut_after: int) -> None:
+        super().__init__(root)
+        self.left = cut_after
+        self.streamed: list[tuple[str, int, int]] = []
+
+    async def stream(self, path: str, first: int, last: int) -> AsyncIterator[bytes]:
+        """Yield bytes until the link breaks."""
+        at = first
+        async for chunk in super().stream(path, first, last):
+            part = chunk[: self.left]
+            self.left -= len(part)
+            if part:
+                self.streamed.append((path, at, at + len(part) - 1))
+                at += len(part)
+                yield part
+            if len(part) < len(chunk):
+                raise LinkError(f"{self.name}: broke off")
+
+
+class TamperingSource(DirectorySource):
+    """A folder whose bytes are changed on their way."""
+
+    def __init__(self, root: Path, change: Callable[[str, int, bytes], bytes]) -> None:
+        super().__init__(root)
+        self._change = change
+
+    async def stream(self, path: str, first: int, last: int) -> AsyncIterator[bytes]:
+        """Yield changed bytes."""
+        at = first
+        async for chunk in super().stream(path, first, last):
+            yield self._change(path, at, chunk)
+            at += len(chunk)
