@@ -7,7 +7,7 @@ a route is chosen before anything is fetched.
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from alforja_packaging.layout import INSTALL_NAME, bundle_name, bundle_path, update_name
@@ -27,7 +27,7 @@ class Offer:
     release: int
     manifest_digest: bytes
     manifest_length: int
-    custom: Mapping[str, Any]
+    custom: Mapping[str, Any] = field(hash=False)
 
     @property
     def key(self) -> CourseKey:
@@ -103,21 +103,21 @@ def cheapest_route(wanted: Offer, offers: Iterable[Offer], held: frozenset[int])
         if offer.key == wanted.key and offer.release <= wanted.release:
             for hop in hops_to(offer):
                 leaving.setdefault(hop.from_release, []).append(hop)
-    queue: list[tuple[int, int, int | None, tuple[Hop, ...]]] = [(0, -1, None, ())]
-    queue += [(0, release, release, ()) for release in sorted(held)]
-    heapq.heapify(queue)
+    routes: list[tuple[Hop, ...]] = [()] * (1 + len(held))
+    queue: list[tuple[int, int, int | None]] = [(0, 0, None)]
+    queue += [(0, place, release) for place, release in enumerate(sorted(held), start=1)]
     done: set[int | None] = set()
     while queue:
-        cost, _, release, route = heapq.heappop(queue)
+        cost, place, release = heapq.heappop(queue)
         if release == wanted.release:
-            return route
+            return routes[place]
         if release in done:
             continue
         done.add(release)
         for hop in leaving.get(release, ()):
-            there = hop.offer.release
-            if there not in done:
-                heapq.heappush(queue, (cost + hop.total + REQUEST_COST_BYTES, there, there, (*route, hop)))
+            if hop.offer.release not in done:
+                heapq.heappush(queue, (cost + hop.total + REQUEST_COST_BYTES, len(routes), hop.offer.release))
+                routes.append((*routes[place], hop))
     return ()
 
 

@@ -1,6 +1,7 @@
 """What the hub's commands share: opening the rooms of a home."""
 
 import multiprocessing
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -66,6 +67,19 @@ class CourseName(click.ParamType[str]):
 
 
 COURSE = CourseName()
+
+
+def open_authority(settings: HubSettings) -> Authority:
+    """The authority of a home. Keys are opened only when something is signed."""
+    return Authority(
+        settings.repository, settings.keys, settings.home / "history", now, lambda _role: _passphrase()
+    )
+
+
+def _passphrase() -> bytes | None:
+    """The passphrase of all keys of this hub, from the environment."""
+    text = os.environ.get(PASSPHRASE_ENV)
+    return text.encode() if text else None
 
 
 def open_press(settings: HubSettings, workspace: Workspace, authority: Authority) -> Press:

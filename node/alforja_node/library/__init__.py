@@ -1,0 +1,1 @@
+"""The library: what a school's students and teachers open in their browsers."""
