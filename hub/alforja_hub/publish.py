@@ -50,7 +50,9 @@ class Published:
 class Press:
     """Publishes drafts of one workspace into one repository; without an executor it only answers questions."""
 
-    def __init__(self, settings: HubSettings, workspace: Workspace, authority: Authority, executor: Executor | None) -> None:
+    def __init__(
+        self, settings: HubSettings, workspace: Workspace, authority: Authority, executor: Executor | None
+    ) -> None:
         self._settings, self._workspace, self._authority = settings, workspace, authority
         self._builder = Builder(workspace.path_of, settings.cache, executor) if executor else None
 

@@ -206,6 +206,10 @@ class Ledger:
                 "insert or replace into meta values (?, ?)", [(key, json.dumps(value)) for key, value in values.items()]
             )
 
+    async def data_version(self) -> int:
+        """A number that changes when another connection has changed the ledger."""
+        return int((await self._rows("pragma data_version"))[0][0])
+
     async def note_contact(self, source: str, outcome: Mapping[str, Any]) -> None:
         """Keep what a contact brought; the last thousand are kept."""
         async with self._transaction():

@@ -145,7 +145,7 @@ def core_frames(lessons: Iterable[Lesson], opened: Opened) -> tuple[frozenset[in
         for piece in frame.outputs:
             givers.setdefault(piece.content, set()).add(place)
     return tuple(
-        frozenset().union(*(_closed(givers, needs, number_of[path]) for path in lesson.core)) for lesson in lessons
+        frozenset().union(*(_closed(givers, needs, number_of[path]) for path in lesson.needed)) for lesson in lessons
     )
 
 

@@ -24,6 +24,11 @@ class Lesson:
     core: tuple[str, ...] = ()
     rich: tuple[str, ...] = ()
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """What must be here before the lesson is usable: its core, or the one film that it consists of."""
+        return self.core or self.rich[:1]
+
 
 @dataclass(frozen=True, slots=True)
 class Section:

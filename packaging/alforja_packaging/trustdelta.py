@@ -114,7 +114,9 @@ def _entries(value: object, held: Mapping[str, bytes]) -> list[tuple[str, str, i
             ):
                 entries.append((name, held_name, length))
             case _:
-                raise FormatError("trust delta: an entry names something that is not held, or is not as the format says")
+                raise FormatError(
+                    "trust delta: an entry names something that is not held, or is not as the format says"
+                )
     if len({name for name, _, _ in entries}) != len(entries):
         raise FormatError("trust delta: a file is there twice")
     return entries

@@ -72,7 +72,11 @@ COURSE = CourseName()
 def open_authority(settings: HubSettings) -> Authority:
     """The authority of a home. Keys are opened only when something is signed."""
     return Authority(
-        settings.repository, settings.keys, settings.home / "history", now, lambda _role: _passphrase()
+        settings.repository,
+        settings.keys,
+        settings.home / "history",
+        now=now,
+        passphrase_of=lambda _role: _passphrase(),
     )
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from alforja_hub.cli.common import COURSE, owner_of, open_authority, open_press, open_workspace, say_costs
+from alforja_hub.cli.common import COURSE, open_authority, open_press, open_workspace, owner_of, say_costs
 from alforja_hub.settings import HubSettings
 from alforja_packaging.console import json_option, say_json
 

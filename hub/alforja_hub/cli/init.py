@@ -11,9 +11,22 @@ from alforja_packaging.trustdelta import fingerprint
 
 
 @click.command()
-@click.option("--publisher", required=True, metavar="NAME", help="The first institution that publishes here, as in moe or uni-cusco.")
-@click.option("--root-keys", default=1, show_default=True, type=click.IntRange(1, 16), help="How many root keys to make.")
-@click.option("--root-threshold", default=1, show_default=True, type=click.IntRange(1, 16), help="How many of them must sign a change.")
+@click.option(
+    "--publisher",
+    required=True,
+    metavar="NAME",
+    help="The first institution that publishes here, as in moe or uni-cusco.",
+)
+@click.option(
+    "--root-keys", default=1, show_default=True, type=click.IntRange(1, 16), help="How many root keys to make."
+)
+@click.option(
+    "--root-threshold",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 16),
+    help="How many of them must sign a change.",
+)
 @json_option
 @click.pass_obj
 def command(settings: HubSettings, publisher: str, root_keys: int, root_threshold: int, as_json: bool) -> None:

@@ -57,4 +57,6 @@ def rotate(settings: HubSettings, role: str) -> None:
 def root(settings: HubSettings, count: int, threshold: int) -> None:
     """Make a new set of root keys. Enough of the old ones must be here to agree."""
     open_authority(settings).set_root(keys=count, threshold=threshold)
-    click.echo(f"root: {threshold} of {count} new keys must sign from now on; move {settings.keys / 'root'} to safe places")
+    click.echo(
+        f"root: {threshold} of {count} new keys must sign from now on; move {settings.keys / 'root'} to safe places"
+    )

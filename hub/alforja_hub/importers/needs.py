@@ -18,6 +18,7 @@ _DOCUMENT_ENDINGS: Final = frozenset(
     re.findall("[a-z0-9]+", "pdf epub docx pptx xlsx odt odp ods doc ppt xls rtf h5p gift ggb sb3 ipynb elpx")
 )
 _CAPTION_ENDINGS: Final = frozenset(["vtt", "srt"])
+_PARAMETERS: Final = re.compile("[?#]")
 _LISTING_MIN: Final = 5  # a page that points to so many documents lists them rather than needs them
 
 
@@ -52,9 +53,8 @@ def find_facts(path: str, data: bytes, held: Collection[str]) -> Facts:
             missing.append(address)
         elif found != path:
             pulls[found] = None
-    offers = dict.fromkeys(
-        found for address in page.links if (found := resolve(path, address)) in held and found and is_document(found)
-    )
+    named = (address for address in page.links if is_document(_PARAMETERS.split(address, maxsplit=1)[0]))
+    offers = dict.fromkeys(found for address in named if (found := resolve(path, address)) in held and found)
     online = tuple(address for address in page.pulls if is_external(address))
     return Facts(page.title, page.language, tuple(pulls), tuple(offers), tuple(missing[:3]), online[:3])
 

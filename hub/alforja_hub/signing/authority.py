@@ -62,7 +62,7 @@ class Authority:
     """The metadata in a repository, and the keys that sign it."""
 
     def __init__(
-        self, repository: Path, keys: Path, memory: Path, now: Callable[[], datetime],
+        self, repository: Path, keys: Path, memory: Path, *, now: Callable[[], datetime],
         passphrase_of: PassphraseOf = lambda _role: None, lifetimes: Lifetimes | None = None,
     ) -> None:  # fmt: skip
         self._folder = repository / TRUST_DIR
@@ -86,7 +86,11 @@ class Authority:
         root.roles["root"].threshold = root_threshold
         targets = Targets(delegations=Delegations({}, {}))
         self._delegate(targets, publisher)
-        documents = {"targets": Metadata(targets), publisher: Metadata(Targets()), "root": Metadata(root)}
+        documents: dict[str, Metadata[Any]] = {
+            "targets": Metadata(targets),
+            publisher: Metadata(Targets()),
+            "root": Metadata(root),
+        }
         self._commit(documents, fresh=documents)
         return (self._folder / "1.root.json").read_bytes()
 
@@ -110,13 +114,13 @@ class Authority:
 
     def describe(self) -> Mapping[str, Mapping[str, Any]]:
         """Version, expiry and number of keys of every role."""
-        roles = {role: self._read(role) for role in [*_TOP, *sorted(self._publishers())]}
+        return {role: self._describe(role) for role in [*_TOP, *sorted(self._publishers())]}
+
+    def _describe(self, role: str) -> Mapping[str, Any]:
+        signed, (keyids, threshold) = self._read(role).signed, self._role(role)
         return {
-            role: {
-                "version": one.signed.version, "expires": one.signed.expires.isoformat(),
-                "threshold": self._role(role)[1], "keys": len(self._role(role)[0]), "keys_here": len(self._signers(role)),
-            }
-            for role, one in roles.items()
+            "version": signed.version, "expires": signed.expires.isoformat(), "threshold": threshold,
+            "keys": len(keyids), "keys_here": len(self._signers(role)),
         }  # fmt: skip
 
     # Changing
@@ -151,7 +155,8 @@ class Authority:
             raise RequestError(f"publisher {publisher}: is not known here", advice="see `alforja-hub publisher list`")
         document = self._read("targets")
         delegations = cast("Targets", document.signed).delegations
-        assert delegations is not None and delegations.roles is not None
+        assert delegations is not None
+        assert delegations.roles is not None
         for keyid in delegations.roles[publisher].keyids:
             delegations.keys.pop(keyid, None)
         del delegations.roles[publisher]
@@ -312,7 +317,8 @@ class Authority:
             found = (root or cast("Root", self._read("root").signed)).roles[role]
             return list(found.keyids), found.threshold
         delegations = (targets or cast("Targets", self._read("targets").signed)).delegations
-        assert delegations is not None and delegations.roles is not None
+        assert delegations is not None
+        assert delegations.roles is not None
         return list(delegations.roles[role].keyids), delegations.roles[role].threshold
 
     def _signers(self, role: str) -> list[Signer]:
@@ -335,7 +341,8 @@ class Authority:
         return held.version if held else 0
 
     def _delegate(self, targets: Targets, publisher: str) -> None:
-        assert targets.delegations is not None and targets.delegations.roles is not None
+        assert targets.delegations is not None
+        assert targets.delegations.roles is not None
         role = DelegatedRole(publisher, [], 1, terminating=True, paths=[f"{BUNDLES_DIR}/{publisher}/*"])
         targets.delegations.roles[publisher] = role
         targets.add_key(self._keys.make(publisher).public_key, publisher)

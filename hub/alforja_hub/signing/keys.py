@@ -28,9 +28,7 @@ class KeyRing:
         """Make a key for a role and keep it, PKCS#8, encrypted if the role has a passphrase."""
         signer = CryptoSigner.generate_ed25519()
         passphrase = self._passphrase_of(role)
-        encryption = (
-            serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
-        )
+        encryption = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
         private = signer._private_key  # noqa: SLF001 (the library offers unencrypted bytes only)
         data = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
         shelf.put_private(self._path(role, signer.public_key.keyid), data)

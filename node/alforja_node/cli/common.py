@@ -1,66 +1,9 @@
-"""What the node's commands share: opening the rooms of a home, and naming courses."""
+"""What the node's commands share: naming courses as people do."""
 
-import fcntl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-
-from alforja_node import disk
-from alforja_node.ledger import Ledger, open_ledger
 from alforja_node.offers import newest
-from alforja_node.settings import NodeSettings, load_settings
-from alforja_node.sources import Source
-from alforja_node.store import Store
-from alforja_node.transfer import Catalogue
-from alforja_node.trust import Trust
+from alforja_node.school import Node
 from alforja_packaging.errors import RequestError
 from alforja_packaging.layout import check_id
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """The rooms of one home, open."""
-
-    settings: NodeSettings
-    store: Store
-    ledger: Ledger
-    trust: Trust
-
-    async def refresh(self, source: Source) -> Catalogue:
-        """Learn from a source what is on offer, believing only signatures."""
-        trusted = await self.trust.refresh(source)
-        return Catalogue(trusted.offers, trusted.stale_since)
-
-    async def load(self) -> Catalogue:
-        """What was on offer when the node last heard, without asking anybody."""
-        trusted = await self.trust.load()
-        return Catalogue(trusted.offers, trusted.stale_since)
-
-
-@asynccontextmanager
-async def open_node(home: Path) -> AsyncIterator[Node]:
-    """Open a node's home. Raises StoreError when there is none, or when it cannot be read."""
-    settings = load_settings(home)
-    store = Store(settings.store_dir)
-    store.prepare()
-    async with open_ledger(settings.ledger_path) as ledger:
-        yield Node(settings, store, ledger, Trust(settings.trust_dir, ledger, strict=settings.strict))
-
-
-@contextmanager
-def one_contact_at_a_time(home: Path) -> Iterator[None]:
-    """Hold the lock that lets only one contact change a home. Raises RequestError when it is held."""
-    with disk.reporting(home):
-        lock = (home / "contact.lock").open("w")
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RequestError(
-                f"{home}: another contact is under way", advice="wait until it is over; `alforja-node status` shows it"
-            ) from None
-        yield
 
 
 async def find_course(node: Node, text: str) -> tuple[str, str, bool]:

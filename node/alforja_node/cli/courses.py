@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from alforja_node.cli.common import open_node
 from alforja_node.offers import newest
+from alforja_node.school import open_node
 from alforja_node.sources import open_source
 from alforja_packaging.console import in_words, json_option, say_json, say_table
 from alforja_packaging.course import choose_text
@@ -38,7 +38,8 @@ async def _courses(home: Path, source: str | None, as_json: bool) -> None:
         rows.append({
             "course": offer.course, "publisher": offer.publisher, "release": offer.release,
             "title": title if isinstance(title, dict) else {}, "languages": offer.custom.get("languages", []),
-            "install_bytes": install[1] if isinstance(install, list) and len(install) > 1 else None, "subscribed": offer.key in wanted,
+            "install_bytes": install[1] if isinstance(install, list) and len(install) > 1 else None,
+            "subscribed": offer.key in wanted,
         })  # fmt: skip
     if as_json:
         say_json(rows)

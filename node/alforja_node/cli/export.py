@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from alforja_node.cli.common import find_subscribed, open_node
+from alforja_node.cli.common import find_subscribed
+from alforja_node.school import open_node
 from alforja_node.transfer import export, load_releases
 from alforja_packaging.console import in_words, json_option, say_json, show_progress
 from alforja_packaging.errors import RequestError
@@ -41,6 +42,5 @@ async def _export(home: Path, course: str, folder: Path, as_json: bool) -> None:
             {"course": name, "release": active.release.release, "files": len(active.manifest.files), "bytes": size}
         )
     else:
-        click.echo(
-            f"{folder}: {publisher}/{name} release {active.release.release}, {len(active.manifest.files)} files, {in_words(size)}"
-        )
+        what = f"{publisher}/{name} release {active.release.release}"
+        click.echo(f"{folder}: {what}, {len(active.manifest.files)} files, {in_words(size)}")

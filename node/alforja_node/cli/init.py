@@ -20,7 +20,7 @@ from alforja_packaging.trustdelta import fingerprint
 @click.command()
 @click.option(
     "--root", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
-    help="The root of trust, given to you by the hub's people. Without it the source is asked, and you confirm a fingerprint.",
+    help="The root of trust, from the hub's people. Without it the source shows one, and you compare its fingerprint.",
 )  # fmt: skip
 @click.option(
     "--fingerprint",
@@ -54,24 +54,20 @@ def command(
     a file, or as a fingerprint that you compare with the one the hub's people show.
     Run again, it only replaces the sources.
     """
-    asyncio.run(_init(home, root, expected, sources, reserve, as_json))
-
-
-async def _init(
-    home: Path, root: Path | None, expected: str | None, sources: tuple[str, ...], reserve: int | None, as_json: bool
-) -> None:
     settings = _settings(home, tuple(_absolute(one) for one in sources), reserve)
-    data = root.read_bytes() if root else await _ask(settings.sources[0], expected, as_json)
-    with disk.reporting(home):
-        home.mkdir(parents=True, exist_ok=True)
+    asyncio.run(_init(settings, root.read_bytes() if root else None, expected, as_json))
+
+
+async def _init(settings: NodeSettings, given: bytes | None, expected: str | None, as_json: bool) -> None:
+    data = given or await _ask(settings.sources[0], expected, as_json)
     Store(settings.store_dir).prepare()
     async with open_ledger(settings.ledger_path) as ledger:
         await Trust(settings.trust_dir, ledger, strict=settings.strict).bootstrap(data)
-    disk.put(home / SETTINGS_FILE, format_settings(settings))
+    await asyncio.to_thread(disk.put, settings.home / SETTINGS_FILE, format_settings(settings))
     if as_json:
-        say_json({"home": str(home), "fingerprint": fingerprint(data), "sources": list(settings.sources)})
+        say_json({"home": str(settings.home), "fingerprint": fingerprint(data), "sources": list(settings.sources)})
         return
-    click.echo(f"{home}: this node trusts the root {fingerprint(data)}")
+    click.echo(f"{settings.home}: this node trusts the root {fingerprint(data)}")
     click.echo("  next: `alforja-node courses`, then `alforja-node subscribe COURSE` and `alforja-node sync`")
 
 

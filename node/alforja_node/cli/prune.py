@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from alforja_node.cli.common import open_node
+from alforja_node.school import open_node
 from alforja_node.transfer import prune
 from alforja_packaging.console import in_words, json_option, say_json
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from alforja_node.cli.common import find_subscribed, open_node
+from alforja_node.cli.common import find_subscribed
+from alforja_node.school import open_node
 from alforja_packaging.console import json_option, say_json
 from alforja_packaging.errors import RequestError
 

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from alforja_node import disk
-from alforja_node.cli.common import Node, open_node
 from alforja_node.offers import newest
+from alforja_node.school import Node, open_node
 from alforja_node.transfer import load_releases
 from alforja_packaging.console import in_words, json_option, say_json
 from alforja_packaging.course import choose_text
@@ -51,7 +51,7 @@ async def _courses(node: Node) -> list[dict[str, Any]]:
         active, incoming = own.get("active"), own.get("incoming")
         shown = active or incoming
         lessons = shown.manifest.course.lessons() if shown else []
-        usable = [one for one in lessons if shown and not shown.manifest.digests_of(one.core) & shown.missing]
+        usable = [one for one in lessons if shown and not shown.manifest.digests_of(one.needed) & shown.missing]
         rows.append({
             "publisher": key[0], "course": key[1], "title": dict(shown.manifest.course.title) if shown else {},
             "active": active.release.release if active else None,
@@ -78,9 +78,8 @@ def _say(status: dict[str, Any]) -> None:
         )
     click.echo(f"store: {status['files']} files, {in_words(status['bytes'])}; {in_words(status['free_bytes'])} free")
     if status["free_bytes"] < status["reserve_bytes"]:
-        click.echo(
-            f"  the disk is nearly full: {in_words(status['reserve_bytes'])} are kept in reserve; run `alforja-node prune` or make room"
-        )
+        click.echo(f"  the disk is nearly full: {in_words(status['reserve_bytes'])} are kept in reserve")
+        click.echo("  run `alforja-node prune`, or make room")
     if status["stale_since"]:
         click.echo(f"trust: not confirmed current since {status['stale_since']}")
     if status["last_contact"]:

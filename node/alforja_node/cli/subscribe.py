@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from alforja_node.cli.common import find_course, open_node
+from alforja_node.cli.common import find_course
+from alforja_node.school import open_node
 from alforja_packaging.console import json_option, say_json
 
 

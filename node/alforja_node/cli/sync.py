@@ -2,18 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
 from alforja_node import session
-from alforja_node.cli.common import Node, one_contact_at_a_time, open_node
 from alforja_node.offers import describe
 from alforja_node.planner import Activate, Fetch, Open, Plan, Step, cost_of, runs_of
-from alforja_node.sources import open_source
-from alforja_node.transfer import Contact, Outcome, prune
+from alforja_node.school import Node, make_contact, one_contact_at_a_time, open_node, tidy
+from alforja_node.transfer import Outcome
 from alforja_packaging.console import in_words, json_option, say_error, say_json, show_progress
 from alforja_packaging.errors import AlforjaError, RequestError
 
@@ -78,22 +76,6 @@ async def _from(node: Node, address: str, budget: int | None, dry_run: bool, as_
     return contact.failures[0].exit_code if contact.failures else 0
 
 
-def make_contact(node: Node, address: str, budget: int | None, watcher: "Bar | None") -> Contact:
-    """Make a contact of a node with the source at an address."""
-    source = open_source(address)
-    retries = node.settings.retries if address.startswith("http") else 0
-    return Contact(
-        node.store, node.ledger, source, node.refresh,
-        budget=budget, retries=retries, reserve_bytes=node.settings.reserve_bytes, watcher=watcher,
-    )  # fmt: skip
-
-
-async def tidy(node: Node) -> None:
-    """Drop superseded files once everything wanted is whole."""
-    with suppress(AlforjaError):
-        await prune(node.store, node.ledger)
-
-
 class Bar:
     """Shows a contact as a progress bar. Implements `Watcher`."""
 
@@ -138,9 +120,8 @@ def _say_plan(plan: Plan, outcome: Outcome, as_json: bool) -> None:
         first, last = run[0], run[-1]
         size = last.last - first.first + 1
         click.echo(f"{describe(first.hop.offer)}: {in_words(size)} in {len(run)} frames of {first.pack}")
-    click.echo(
-        f"in all {in_words(cost_of(plan))} in {len(requests)} requests; {in_words(outcome.received)} spent on finding out"
-    )
+    click.echo(f"in all {in_words(cost_of(plan))} in {len(requests)} requests")
+    click.echo(f"{in_words(outcome.received)} were spent on finding out")
 
 
 def _step_as_dict(step: Step) -> dict[str, object]:
@@ -172,7 +153,7 @@ def _say_outcome(
         click.echo("everything is up to date")
     for name in outcome.pending:
         click.echo(f"{name} is not whole yet; run sync again to go on")
-    parts = f"metadata {in_words(outcome.trust.received)}, manifests {in_words(outcome.manifest.received)}, files {in_words(outcome.frames.received)}"
-    click.echo(
-        f"received {in_words(outcome.received)} ({parts}), sent {in_words(outcome.sent)}, {outcome.requests} requests"
-    )
+    kinds = (("metadata", outcome.trust), ("manifests", outcome.manifest), ("files", outcome.frames))
+    parts = ", ".join(f"{name} {in_words(kind.received)}" for name, kind in kinds)
+    click.echo(f"received {in_words(outcome.received)} ({parts})")
+    click.echo(f"sent {in_words(outcome.sent)} in {outcome.requests} requests")

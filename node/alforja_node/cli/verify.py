@@ -5,8 +5,7 @@ from pathlib import Path
 
 import click
 
-from alforja_node.cli.common import Node, one_contact_at_a_time, open_node
-from alforja_node.cli.sync import make_contact
+from alforja_node.school import Node, make_contact, one_contact_at_a_time, open_node
 from alforja_node.transfer import load_releases, scrub
 from alforja_packaging.console import json_option, say_error, say_json, show_progress
 from alforja_packaging.errors import AlforjaError, RequestError, StoreError, VerifyError
@@ -65,7 +64,7 @@ async def _repair(node: Node, source: str | None) -> list[AlforjaError]:
         )
     failures: list[AlforjaError] = []
     for address in addresses:
-        contact = make_contact(node, address, None, None)
+        contact = make_contact(node, address)
         try:
             await contact.run()
             failures += contact.failures

@@ -19,14 +19,14 @@ from alforja_node.library.view import Shown
 from alforja_packaging.layout import media_type
 from alforja_packaging.manifest import File
 
-SANDBOX: Final = (
-    "allow-scripts allow-same-origin allow-forms allow-popups allow-popups-to-escape-sandbox allow-modals allow-downloads"
-)
+SANDBOX: Final = "allow-scripts allow-same-origin allow-forms allow-popups allow-popups-to-escape-sandbox allow-modals allow-downloads"
 """What a course's page may do. Never to move the page around it."""
 
 _INDEX: Final = "index.html"
 _PLAIN_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_UNSANDBOXED: Final = frozenset(["application/pdf"])  # browsers refuse to show one in a sandbox; it runs nothing of ours
+_UNSANDBOXED: Final = frozenset(
+    ["application/pdf"]
+)  # browsers refuse to show one in a sandbox; it runs nothing of ours
 _RETRY_AFTER_S: Final = "600"
 _log = logging.getLogger(__name__)
 
@@ -114,7 +114,11 @@ def _lead_to(shown: Shown, path: str) -> web.HTTPFound:
 def _say(request: web.Request, status: int, key: str) -> web.Response:
     """Answer with a page of a few words, in the reader's language."""
     body = render("plain.html", read_reader(request, None), key=key)
-    headers = {hdrs.CONTENT_SECURITY_POLICY: _PLAIN_POLICY, hdrs.CACHE_CONTROL: "no-store", hdrs.VARY: "Accept-Language"}
+    headers = {
+        hdrs.CONTENT_SECURITY_POLICY: _PLAIN_POLICY,
+        hdrs.CACHE_CONTROL: "no-store",
+        hdrs.VARY: "Accept-Language",
+    }
     if status == 503:
         headers[hdrs.RETRY_AFTER] = _RETRY_AFTER_S
     return web.Response(body=body, status=status, headers=headers, content_type="text/html", charset="utf-8")

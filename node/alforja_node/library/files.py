@@ -107,7 +107,9 @@ class Files:
         if file.size <= SMALL_MAX_BYTES:
             body = await self.get(file)
             shown[hdrs.CONTENT_TYPE] = content_type(file.path, body, is_whole=True)
-            return web.Response(body=body[reply.offset : reply.offset + reply.length], status=reply.status, headers=shown)
+            return web.Response(
+                body=body[reply.offset : reply.offset + reply.length], status=reply.status, headers=shown
+            )
         opened = await asyncio.to_thread(_open, self._path_of(file.digest), file)
         shown[hdrs.CONTENT_TYPE] = content_type(file.path, opened.head, is_whole=False)
         return _FromDisk(opened.file, reply.offset, reply.length, status=reply.status, headers=shown)

@@ -95,7 +95,11 @@ def _show(self: Any, tokens: Sequence["Token"], at: int, options: Any, env: Any)
 
 
 def _drop_title(tokens: list["Token"], title: str) -> list["Token"]:
-    if len(tokens) > 2 and tokens[0].type == "heading_open" and tokens[1].content.strip().casefold() == title.casefold():
+    if (
+        len(tokens) > 2
+        and tokens[0].type == "heading_open"
+        and tokens[1].content.strip().casefold() == title.casefold()
+    ):
         return tokens[3:]
     return tokens
 

@@ -84,7 +84,13 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters.update(
-        tongue=name_of, direction=direction_of, readable=readable, bytes=format_bytes, phrase=_phrase, media_type=media_type, ending=ending
+        tongue=name_of,
+        direction=direction_of,
+        readable=readable,
+        bytes=format_bytes,
+        phrase=_phrase,
+        media_type=media_type,
+        ending=ending,
     )
     mark = load_static()["mark.svg"].body.decode()
     environment.globals["mark"] = Markup(mark)  # noqa: S704 (our own file)
@@ -102,5 +108,5 @@ def format_bytes(size: int) -> str:
 def _phrase(phrase: Phrase) -> Markup:
     """Write words with the language they are in, kept apart from what stands around them."""
     if not phrase.lang:
-        return Markup('<bdi>{}</bdi>').format(phrase.text)
+        return Markup("<bdi>{}</bdi>").format(phrase.text)
     return Markup('<bdi lang="{}" dir="{}">{}</bdi>').format(phrase.lang, direction_of(phrase.lang), phrase.text)

@@ -432,7 +432,7 @@ class Contact:
 
     def _note_lessons(self, manifest: Manifest, before: Mapping[bytes, int], now: Mapping[bytes, int]) -> None:
         for lesson in manifest.course.lessons():
-            core = manifest.digests_of(lesson.core)
+            core = manifest.digests_of(lesson.needed)
             if core and not core <= before.keys() and core <= now.keys():
                 self.outcome.lessons_usable.append(f"{manifest.publisher}/{manifest.course.id}/{lesson.id}")
 

@@ -58,9 +58,7 @@ async def prune(store: Store, ledger: Ledger, *, dry_run: bool = False) -> Mappi
     return {"files": len(freed), "bytes": sum(size for _, size in freed)}
 
 
-async def scrub(
-    store: Store, ledger: Ledger, progress: Callable[[int, int], None]
-) -> frozenset[bytes]:
+async def scrub(store: Store, ledger: Ledger, progress: Callable[[int, int], None]) -> frozenset[bytes]:
     """Read every held file again; note and remove those that have rotted, and give their digests."""
     held = await ledger.held()
     rotten = []

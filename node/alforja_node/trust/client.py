@@ -56,7 +56,12 @@ class Trust:
     """The node's trust in one repository. One run at a time."""
 
     def __init__(
-        self, folder: Path, meta: Meta, *, strict: bool = False, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        folder: Path,
+        meta: Meta,
+        *,
+        strict: bool = False,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._folder, self._meta, self._strict, self._clock = folder, meta, strict, clock
         self._lock = asyncio.Lock()
@@ -103,7 +108,9 @@ class Trust:
             except VerifyError:
                 return Trusted(0, False, ())  # a damaged cache: the next contact mends it
 
-    async def _fetch(self, source: Source, version: int, held: Mapping[str, bytes]) -> tuple[Mapping[str, bytes], str | None]:
+    async def _fetch(
+        self, source: Source, version: int, held: Mapping[str, bytes]
+    ) -> tuple[Mapping[str, bytes], str | None]:
         """Fetch the files that are new to this node: by one request, unless the source has forgotten its version."""
         etag = None
         if version:
@@ -135,7 +142,9 @@ class Trust:
             updater.issued() if stale else None, clock_behind=after.issued is not None and now < after.issued,
         )  # fmt: skip
 
-    def _run(self, name: str, files: Mapping[str, bytes], memory: Memory, now: datetime) -> tuple[HardenedUpdater, bool]:
+    def _run(
+        self, name: str, files: Mapping[str, bytes], memory: Memory, now: datetime
+    ) -> tuple[HardenedUpdater, bool]:
         """Run TUF's workflow; if all that is wrong is expiry, run it again at the proven time."""
         root = self._bootstrap_root()
         for reference in (now, None):
@@ -150,7 +159,9 @@ class Trust:
             except exceptions.DownloadError as error:
                 raise VerifyError(f"{name}: its metadata is not complete ({error})") from None
             except (exceptions.RepositoryError, ValueError) as error:
-                raise VerifyError(f"{name}: its metadata is not what this node's root of trust allows ({error})") from None
+                raise VerifyError(
+                    f"{name}: its metadata is not what this node's root of trust allows ({error})"
+                ) from None
             except VerifyError as error:
                 raise VerifyError(f"{name}: {error.message}") from None
             else:
@@ -187,7 +198,8 @@ def _check_root(data: bytes) -> None:
         root.verify_delegate(Root.type, root)
     except (exceptions.RepositoryError, ValueError, AttributeError) as error:
         raise VerifyError(
-            f"root: is not a root of trust ({error})", advice="give the file `1.root.json` that the hub's people handed out"
+            f"root: is not a root of trust ({error})",
+            advice="give the file `1.root.json` that the hub's people handed out",
         ) from None
 
 

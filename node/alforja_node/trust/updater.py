@@ -5,12 +5,11 @@ version is pinned: files are fsynced, versions never fall below durable floors, 
 time is never earlier than the newest that was proven.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 from tuf.api import exceptions
@@ -87,7 +86,7 @@ class HardenedUpdater(Updater):
         for publisher in self._publishers():
             if publisher not in self._trusted_set:
                 continue
-            for path, target in self._trusted_set[publisher].targets.items():
+            for path, target in cast("Targets", self._trusted_set[publisher]).targets.items():
                 digest = target.hashes.get("sha256", "")
                 if not roles[publisher].is_delegated_path(path) or len(digest) != 64:
                     continue
@@ -148,7 +147,7 @@ class HardenedUpdater(Updater):
         link = Path(self._dir, "root.json")
         fresh = link.with_name("root.json.new")
         fresh.unlink(missing_ok=True)
-        os.symlink(f"root_history/{self._trusted_set.root.version}.root.json", fresh)
+        fresh.symlink_to(f"root_history/{self._trusted_set.root.version}.root.json")
         disk.adopt(fresh, link)
 
     # Floors and times
@@ -226,5 +225,3 @@ def read_cache(folder: Path) -> tuple[int, dict[str, bytes]]:
     for path in sorted((folder / "root_history").glob("*.root.json")):
         files[path.name] = path.read_bytes()
     return version, files
-
-
