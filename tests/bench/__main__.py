@@ -12,9 +12,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,7 +101,9 @@ def measure_sample(name: str, scratch: Path) -> str:
                 node = folder / f"node{old}-{number}"
                 shutil.copytree(folder / f"node{old}", node)
                 row = sync(proxy, node, name, hub, trees[number], f"v{old} to v{number}")
-                row.others = update_sizes(trees[old], trees[number], tars[old], tars[number], folder / f"others{old}{number}")
+                row.others = update_sizes(
+                    trees[old], trees[number], tars[old], tars[number], folder / f"others{old}{number}"
+                )
                 rows.append(row)
     rows.sort(key=lambda row: (not row.name.startswith("install"), row.name != "v1 to v2", row.name != "v2 to v3"))
     return format_sample(name, rows, hub_cpu, sizes, {number: folder_size(tree) for number, tree in trees.items()})
@@ -162,8 +165,19 @@ def measure_small_things(scratch: Path) -> str:
 
 def idle_memory(node: Path) -> float:
     """Resident memory of a serving node after a few pages, in MiB."""
-    command = [str(BIN / "alforja-node"), "--home", str(node), "serve", "--host", "127.0.0.1", "--port", "0", "--content-port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+    command = [
+        str(BIN / "alforja-node"),
+        "--home",
+        str(node),
+        "serve",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--content-port",
+        "0",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()) as process:
         try:
             assert process.stdout is not None
             address = re.search(r"http://\S+", process.stdout.readline())
@@ -194,14 +208,43 @@ def serving(hub: Path) -> Iterator[int]:
 
 def run(program: str, *arguments: str) -> Cost:
     """Run one of our commands; measure it and its children."""
-    process = subprocess.Popen([str(BIN / program), *arguments], stdout=subprocess.PIPE, env=environment())
-    assert process.stdout is not None
-    output = process.stdout.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{program} {' '.join(arguments)} ended with {process.returncode}: {output}")
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
+    with tempfile.TemporaryFile() as errors:
+        command = [str(BIN / program), *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment())
+        assert process.stdout is not None
+        with peak_memory(process.pid) as peak:
+            output = process.stdout.read().decode()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            raise RuntimeError(
+                f"{program} {' '.join(arguments)} ended with {process.returncode}: {errors.read().decode()}"
+            )
+    return Cost(usage.ru_utime + usage.ru_stime, peak[0] / 1024, output)
+
+
+@contextmanager
+def peak_memory(pid: int) -> Iterator[list[int]]:
+    """Watch the highest resident memory of a process, in KiB.
+
+    Not from `wait4`: that counts the memory of this process, from which it was forked.
+    """
+    peak, stop = [0], threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.003):
+            with suppress(OSError):
+                found = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+                peak[0] = max([peak[0], *map(int, found)])
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        thread.join()
 
 
 def timed(program: str, *arguments: str) -> float:
@@ -213,7 +256,9 @@ def timed(program: str, *arguments: str) -> float:
 
 def environment() -> dict[str, str]:
     """Our environment, without what would measure the measured."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")} | {"PYTHONUNBUFFERED": "1"}
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")} | {
+        "PYTHONUNBUFFERED": "1"
+    }
 
 
 def folder_size(folder: Path) -> int:
@@ -233,10 +278,14 @@ def heading() -> str:
     )
 
 
-def format_sample(name: str, rows: list[Row], hub_cpu: dict[int, float], sizes: dict[int, int], trees: dict[int, int]) -> str:
+def format_sample(
+    name: str, rows: list[Row], hub_cpu: dict[int, float], sizes: dict[int, int], trees: dict[int, int]
+) -> str:
     """One sample as Markdown."""
     lines = [f"## {name}", ""]
-    lines += ["| sync | bytes | up | down | requests | trust | manifest | frames | best other | ratio | node CPU s | node peak MiB |"]
+    lines += [
+        "| sync | bytes | up | down | requests | trust | manifest | frames | best other | ratio | node CPU s | node peak MiB |"
+    ]
     lines += ["| --- " * 12 + "|"]
     for row in rows:
         best = min(row.others, key=lambda tool: row.others[tool])
@@ -249,8 +298,14 @@ def format_sample(name: str, rows: list[Row], hub_cpu: dict[int, float], sizes: 
     lines += ["", "| update, bytes | alforja | " + " | ".join(tools) + " |", "| --- " * (len(tools) + 2) + "|"]
     for row in rows:
         if not row.name.startswith("install"):
-            lines.append(f"| {row.name} | {row.total:,} | " + " | ".join(f"{row.others[tool]:,}" for tool in tools) + " |")
-    lines += ["", "| release | tree bytes | repository bytes after it | hub CPU s to publish |", "| --- | --- | --- | --- |"]
+            lines.append(
+                f"| {row.name} | {row.total:,} | " + " | ".join(f"{row.others[tool]:,}" for tool in tools) + " |"
+            )
+    lines += [
+        "",
+        "| release | tree bytes | repository bytes after it | hub CPU s to publish |",
+        "| --- | --- | --- | --- |",
+    ]
     lines += [f"| v{number} | {trees[number]:,} | {sizes[number]:,} | {hub_cpu[number]:.1f} |" for number in sizes]
     return "\n".join(lines) + "\n"
 

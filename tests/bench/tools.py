@@ -29,7 +29,9 @@ def update_sizes(old: Path, new: Path, old_tar: Path, new_tar: Path, scratch: Pa
     return {
         "rsync -z (zstd)": _rsync(old, new, scratch / "rsync"),
         "casync": _casync(old, new, scratch / "casync"),
-        "xdelta3 -9": len(_output(["xdelta3", "-9", "-q", "-e", "-c", "-B", "536870912", "-s", str(old_tar), str(new_tar)])),
+        "xdelta3 -9": len(
+            _output(["xdelta3", "-9", "-q", "-e", "-c", "-B", "536870912", "-s", str(old_tar), str(new_tar)])
+        ),
         "zstd --patch-from": len(
             _output(["zstd", "-q", "-19", "--long=27", f"--patch-from={old_tar}", "-c", str(new_tar)])
         ),
@@ -40,7 +42,17 @@ def update_sizes(old: Path, new: Path, old_tar: Path, new_tar: Path, scratch: Pa
 def _rsync(old: Path, new: Path, scratch: Path) -> int:
     target = scratch / "tree"
     shutil.copytree(old, target, symlinks=True)
-    options = ["-a", "-z", "--zc=zstd", "--zl=19", "--checksum", "--no-whole-file", "--delete", "--stats", "--no-human-readable"]
+    options = [
+        "-a",
+        "-z",
+        "--zc=zstd",
+        "--zl=19",
+        "--checksum",
+        "--no-whole-file",
+        "--delete",
+        "--stats",
+        "--no-human-readable",
+    ]
     text = _output(["rsync", *options, f"{new}/", f"{target}/"]).decode()
     wanted = ("Total bytes sent:", "Total bytes received:")
     return sum(int(line.split(":")[1].replace(",", "")) for line in text.splitlines() if line.startswith(wanted))
@@ -49,7 +61,9 @@ def _rsync(old: Path, new: Path, scratch: Path) -> int:
 def _casync(old: Path, new: Path, scratch: Path) -> int:
     scratch.mkdir(parents=True)
     for name, tree in (("old", old), ("new", new)):
-        _run(["casync", "make", "--without=all", f"--store={scratch / name}.castr", f"{scratch / name}.caidx", str(tree)])
+        _run(
+            ["casync", "make", "--without=all", f"--store={scratch / name}.castr", f"{scratch / name}.caidx", str(tree)]
+        )
     held = {path.name for path in (scratch / "old.castr").rglob("*.cacnk")}
     chunks = [path for path in (scratch / "new.castr").rglob("*.cacnk") if path.name not in held]
     return sum(path.stat().st_size for path in chunks) + (scratch / "new.caidx").stat().st_size
@@ -60,12 +74,24 @@ def _ostree(old: Path, new: Path, scratch: Path) -> int:
     scratch.mkdir(parents=True)
     _run(["ostree", repo, "init", "--mode=archive"])
     commits = [
-        _output(["ostree", repo, "commit", "-b", "b", "--owner-uid=0", "--owner-gid=0", f"--tree=dir={tree}", "-s", "s"])
+        _output(
+            ["ostree", repo, "commit", "-b", "b", "--owner-uid=0", "--owner-gid=0", f"--tree=dir={tree}", "-s", "s"]
+        )
         .decode()
         .strip()
         for tree in (old, new)
     ]
-    _run(["ostree", repo, "static-delta", "generate", f"--from={commits[0]}", f"--to={commits[1]}", "--min-fallback-size=0"])
+    _run(
+        [
+            "ostree",
+            repo,
+            "static-delta",
+            "generate",
+            f"--from={commits[0]}",
+            f"--to={commits[1]}",
+            "--min-fallback-size=0",
+        ]
+    )
     return sum(path.stat().st_size for path in (scratch / "deltas").rglob("*") if path.is_file())
 
 

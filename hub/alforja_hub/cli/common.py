@@ -1,5 +1,6 @@
 """What the hub's commands share: opening the rooms of a home."""
 
+import fcntl
 import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +36,21 @@ def open_workspace(settings: HubSettings) -> Workspace:
     workspace = Workspace(settings.workspace, settings.home / "hub.sqlite")
     workspace.prepare()
     return workspace
+
+
+@contextmanager
+def one_change_at_a_time(settings: HubSettings) -> Iterator[None]:
+    """Hold the lock that lets only one command change a hub. Raises RequestError when it is held."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / "hub.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RequestError(
+                f"{settings.home}: another command is changing this hub",
+                advice="wait until it is over, then run this one again",
+            ) from None
+        yield
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from alforja_hub.cli.common import COURSE, choose_publisher, now, open_authority, open_workspace
+from alforja_hub.cli.common import COURSE, choose_publisher, now, one_change_at_a_time, open_authority, open_workspace
 from alforja_hub.importers import IMPORTERS, choose_importer, open_source
 from alforja_hub.settings import HubSettings
 from alforja_hub.workspace import CourseNote
@@ -34,7 +34,8 @@ def command(
     """
     workspace = open_workspace(settings)
     owner = choose_publisher(open_authority(settings), _owner(workspace.courses().get(course), publisher))
-    with tempfile.TemporaryDirectory(prefix="alforja-import-") as scratch, show_progress(quiet=as_json) as progress:
+    scratch_folder = tempfile.TemporaryDirectory(prefix="alforja-import-")
+    with one_change_at_a_time(settings), scratch_folder as scratch, show_progress(quiet=as_json) as progress:
         task = progress.add_task(f"importing {course}", total=None)
         folder = open_source(source, Path(scratch))
         chosen = choose_importer(folder, importer)

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from alforja_hub.cli.common import PASSPHRASE_ENV, open_authority, open_workspace
+from alforja_hub.cli.common import PASSPHRASE_ENV, one_change_at_a_time, open_authority, open_workspace
 from alforja_hub.settings import HubSettings
 from alforja_packaging.console import json_option, say_json
 from alforja_packaging.trustdelta import fingerprint
@@ -36,8 +36,9 @@ def command(settings: HubSettings, publisher: str, root_keys: int, root_threshol
     `keys/root`: move that folder to a safe place; it is needed only for rotations.
     Set ALFORJA_HUB_PASSPHRASE to have all keys encrypted.
     """
-    root = open_authority(settings).create(publisher, root_keys=root_keys, root_threshold=root_threshold)
-    open_workspace(settings)
+    with one_change_at_a_time(settings):
+        root = open_authority(settings).create(publisher, root_keys=root_keys, root_threshold=root_threshold)
+        open_workspace(settings)
     path = settings.repository / "trust" / "1.root.json"
     shown = fingerprint(root)
     if as_json:

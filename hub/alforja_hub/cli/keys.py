@@ -2,7 +2,7 @@
 
 import click
 
-from alforja_hub.cli.common import open_authority, open_workspace
+from alforja_hub.cli.common import one_change_at_a_time, open_authority, open_workspace
 from alforja_hub.settings import HubSettings
 from alforja_packaging.console import json_option, say_json, say_table
 
@@ -34,7 +34,9 @@ def list_(settings: HubSettings, as_json: bool) -> None:
 @click.pass_obj
 def renew(settings: HubSettings) -> None:
     """Sign the timestamp anew, and whatever is past half of its life. Run it daily."""
-    click.echo(f"signed anew: {', '.join(open_authority(settings).renew())}")
+    with one_change_at_a_time(settings):
+        roles = open_authority(settings).renew()
+    click.echo(f"signed anew: {', '.join(roles)}")
 
 
 @command.command()
@@ -46,7 +48,8 @@ def rotate(settings: HubSettings, role: str) -> None:
     Do this when a key may have been copied. The keys of root must be here for the
     first four. Schools follow by themselves at their next contact.
     """
-    open_authority(settings).rotate(role)
+    with one_change_at_a_time(settings):
+        open_authority(settings).rotate(role)
     click.echo(f"{role}: has new keys; what the old ones sign is no longer accepted")
 
 
@@ -56,7 +59,8 @@ def rotate(settings: HubSettings, role: str) -> None:
 @click.pass_obj
 def root(settings: HubSettings, count: int, threshold: int) -> None:
     """Make a new set of root keys. Enough of the old ones must be here to agree."""
-    open_authority(settings).set_root(keys=count, threshold=threshold)
+    with one_change_at_a_time(settings):
+        open_authority(settings).set_root(keys=count, threshold=threshold)
     click.echo(
         f"root: {threshold} of {count} new keys must sign from now on; move {settings.keys / 'root'} to safe places"
     )

@@ -2,7 +2,15 @@
 
 import click
 
-from alforja_hub.cli.common import COURSE, build_pool, now, open_authority, open_workspace, say_costs
+from alforja_hub.cli.common import (
+    COURSE,
+    build_pool,
+    now,
+    one_change_at_a_time,
+    open_authority,
+    open_workspace,
+    say_costs,
+)
 from alforja_hub.publish import Press
 from alforja_hub.settings import HubSettings
 from alforja_packaging.console import in_words, json_option, say_json, show_progress
@@ -19,7 +27,7 @@ def command(settings: HubSettings, course: str, as_json: bool) -> None:
     Interrupted at any point, it can be run again and goes on where it stopped.
     """
     workspace, authority = open_workspace(settings), open_authority(settings)
-    with build_pool(settings) as pool, show_progress(quiet=as_json) as progress:
+    with one_change_at_a_time(settings), build_pool(settings) as pool, show_progress(quiet=as_json) as progress:
         tasks = {}
 
         def watch(what: str, done: int, total: int) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from alforja_hub.cli.common import open_authority, open_workspace
+from alforja_hub.cli.common import one_change_at_a_time, open_authority, open_workspace
 from alforja_hub.settings import HubSettings
 from alforja_packaging.console import json_option, say_json, say_table
 
@@ -23,7 +23,8 @@ def command(settings: HubSettings) -> None:
 @click.pass_obj
 def add(settings: HubSettings, name: str) -> None:
     """Let the institution NAME publish here, with a key of its own."""
-    open_authority(settings).add_publisher(name)
+    with one_change_at_a_time(settings):
+        open_authority(settings).add_publisher(name)
     click.echo(f"{name}: may publish; its key lies in {settings.keys / name}")
 
 
@@ -51,5 +52,6 @@ def remove(settings: HubSettings, name: str, yes: bool) -> None:
     """
     if not yes:
         click.confirm(f"Schools will accept nothing new from {name}. Go on?", abort=True, err=True)
-    open_authority(settings).remove_publisher(name)
+    with one_change_at_a_time(settings):
+        open_authority(settings).remove_publisher(name)
     click.echo(f"{name}: nothing it signs is accepted from now on")

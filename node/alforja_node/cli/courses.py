@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from alforja_node.offers import newest
-from alforja_node.school import open_node
+from alforja_node.school import one_contact_at_a_time, open_node
 from alforja_node.sources import open_source
 from alforja_packaging.console import in_words, json_option, say_json, say_table
 from alforja_packaging.course import choose_text
@@ -28,7 +28,8 @@ async def _courses(home: Path, source: str | None, as_json: bool) -> None:
         if address and (source or not catalogue.offers):
             opened = open_source(address)
             try:
-                catalogue = await node.refresh(opened)
+                with one_contact_at_a_time(home):
+                    catalogue = await node.refresh(opened)
             finally:
                 await opened.close()
         wanted = await node.ledger.subscriptions()

@@ -11,7 +11,7 @@ from alforja_node import session
 from alforja_node.offers import describe
 from alforja_node.planner import Activate, Fetch, Open, Plan, Step, cost_of, runs_of
 from alforja_node.school import Node, make_contact, one_contact_at_a_time, open_node, tidy
-from alforja_node.transfer import Outcome
+from alforja_node.transfer import Contact, Outcome
 from alforja_packaging.console import in_words, json_option, say_error, say_json, show_progress
 from alforja_packaging.errors import AlforjaError, RequestError
 
@@ -42,38 +42,40 @@ async def _sync(home: Path, source: str | None, budget: int | None, dry_run: boo
         addresses = [source] if source else list(node.settings.sources)
         if not addresses:
             raise RequestError("this node knows no source", advice="name one with --source URL or --source DIR")
-        last: AlforjaError | None = None
-        for address in addresses:
-            try:
-                with one_contact_at_a_time(home):
-                    return await _from(node, address, budget, dry_run, as_json)
-            except AlforjaError as error:
-                last = error
-                if len(addresses) > 1:
-                    say_error(error)
-        assert last is not None
-        raise last
+        with one_contact_at_a_time(home):
+            if dry_run:
+                return await _plan(node, addresses[0], budget, as_json)
+            for address in addresses:
+                contact = await _contact(node, address, budget, as_json)
+                if not contact.failures:
+                    break
+                if address != addresses[-1]:
+                    say_error(contact.failures[0])
+        if contact.outcome.activated and not contact.outcome.pending:
+            await tidy(node)
+        _say_outcome(contact.outcome, contact.failures, await node.ledger.subscriptions(), as_json)
+        return contact.failures[0].exit_code if contact.failures else 0
 
 
-async def _from(node: Node, address: str, budget: int | None, dry_run: bool, as_json: bool) -> int:
+async def _contact(node: Node, address: str, budget: int | None, as_json: bool) -> Contact:
     with show_progress(quiet=as_json, unit_bytes=True) as progress:
         contact = make_contact(node, address, budget, Bar(progress))
         try:
-            if dry_run:
-                plan = await contact.plan()
-            else:
-                await contact.run()
+            await contact.run()
         finally:
             await contact.close()
-            if not dry_run:
-                await node.ledger.note_contact(address, contact.outcome.as_dict())
-    if dry_run:
-        _say_plan(plan, contact.outcome, as_json)
-        return 0
-    if not contact.outcome.pending and contact.outcome.activated:
-        await tidy(node)
-    _say_outcome(contact.outcome, contact.failures, await node.ledger.subscriptions(), as_json)
-    return contact.failures[0].exit_code if contact.failures else 0
+            await node.ledger.note_contact(address, contact.outcome.as_dict())
+    return contact
+
+
+async def _plan(node: Node, address: str, budget: int | None, as_json: bool) -> int:
+    contact = make_contact(node, address, budget)
+    try:
+        plan = await contact.plan()
+    finally:
+        await contact.close()
+    _say_plan(plan, contact.outcome, as_json)
+    return 0
 
 
 class Bar:

@@ -8,7 +8,7 @@ import click
 from alforja_node.school import Node, make_contact, one_contact_at_a_time, open_node
 from alforja_node.transfer import load_releases, scrub
 from alforja_packaging.console import json_option, say_error, say_json, show_progress
-from alforja_packaging.errors import AlforjaError, RequestError, StoreError, VerifyError
+from alforja_packaging.errors import AlforjaError, RequestError, VerifyError
 
 
 @click.command()
@@ -68,10 +68,6 @@ async def _repair(node: Node, source: str | None) -> list[AlforjaError]:
         try:
             await contact.run()
             failures += contact.failures
-        except StoreError:
-            raise
-        except AlforjaError as error:
-            failures.append(error)
         finally:
             await contact.close()
         if not any(one.missing for one in await load_releases(node.store, node.ledger)):

@@ -6,91 +6,22 @@ is `trust`'s. Cutting a contact off at any point loses nothing that has arrived.
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from alforja_node import disk, session
-from alforja_node.ledger import Ledger, Release
-from alforja_node.offers import CourseKey, Hop, Offer, cheapest_route, describe, newest
-from alforja_node.planner import Activate, Fetch, Have, Open, Plan, Way, plan_contact, runs_of
+from alforja_node.ledger import Ledger
+from alforja_node.offers import describe
+from alforja_node.planner import Activate, Fetch, Open, Plan, cost_of, plan_contact, runs_of
 from alforja_node.sources import NotThere, Source
 from alforja_node.store import Store
-from alforja_node.transfer.arrival import Arrival, DamagedBase, head_path, open_arrival
-from alforja_node.transfer.upkeep import load_releases
-from alforja_packaging.errors import AlforjaError, FormatError, LinkError, VerifyError
-from alforja_packaging.manifest import Manifest, format_manifest
+from alforja_node.transfer.arrival import Arrival, DamagedBase, head_path
+from alforja_node.transfer.intake import Intake
+from alforja_node.transfer.outcome import Counted, Outcome, Refresh, Watcher
+from alforja_packaging.errors import AlforjaError, LinkError, VerifyError
 
 _SYNC_EVERY_BYTES = 64 * 1024  # what a power cut may cost (docs/protocol.md section 6)
 _SYNC_EVERY_S = 0.25
-
-
-@dataclass(slots=True)
-class Bytes:
-    """Bytes of one kind, both ways."""
-
-    received: int = 0
-    sent: int = 0
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a contact brought: what `sync --json` reports."""
-
-    source: str
-    trust: Bytes = field(default_factory=Bytes)
-    manifest: Bytes = field(default_factory=Bytes)
-    frames: Bytes = field(default_factory=Bytes)
-    requests: int = 0
-    wasted: int = 0
-    stale_since: str | None = None
-    lessons_usable: list[str] = field(default_factory=list)
-    activated: list[str] = field(default_factory=list)
-    pending: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    @property
-    def received(self) -> int:
-        """All bytes received."""
-        return self.trust.received + self.manifest.received + self.frames.received
-
-    @property
-    def sent(self) -> int:
-        """All bytes sent."""
-        return self.trust.sent + self.manifest.sent + self.frames.sent
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything, as a program reads it."""
-        return asdict(self) | {"received": self.received, "sent": self.sent}
-
-
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """What is on offer, as trust has verified it."""
-
-    offers: tuple[Offer, ...]
-    stale_since: datetime | None = None
-
-
-Refresh = Callable[[Source], Awaitable[Catalogue]]
-
-
-class Watcher(Protocol):
-    """Whoever wants to see a contact go on: a progress bar, a log, a page."""
-
-    def state(self, state: session.State, what: str) -> None:
-        """The contact has come to a state."""
-        ...
-
-    def plan(self, plan: Plan, left: int) -> None:
-        """A plan was made; `left` bytes are to come."""
-        ...
-
-    def moved(self, received: int) -> None:
-        """So many bytes more have been received."""
-        ...
 
 
 class Contact:
@@ -101,23 +32,24 @@ class Contact:
         budget: int | None = None, retries: int = 5, reserve_bytes: int = 0, watcher: Watcher | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:  # fmt: skip
-        self._store, self._ledger, self._source, self._refresh = store, ledger, source, refresh
+        self._store, self._source, self._refresh = store, source, refresh
         self._budget, self._retries, self._reserve = budget, retries, reserve_bytes
         self._watcher, self._pause = watcher, pause
-        self._state = session.State.IDLE
-        self._offers: tuple[Offer, ...] | None = None
-        self._arrivals: dict[CourseKey, Arrival] = {}
-        self._given_up: set[CourseKey] = set()
-        self._failed: Counter[str] = Counter()
+        self._state, self._trusted = session.State.IDLE, False
         self.outcome = Outcome(source.name)
-        self.failures: list[AlforjaError] = []
+        self._intake = Intake(store, ledger, self.outcome)
+
+    @property
+    def failures(self) -> Sequence[AlforjaError]:
+        """What went wrong, in order; empty when everything wanted is here or waits for a budget."""
+        return self._intake.failures
 
     async def run(self) -> Outcome:
         """Bring all that is wanted, on offer and within budget.
 
-        Link errors are retried with growing pauses while there is progress. Errors
-        that concern one course are noted in the outcome and do not stop the others;
-        trust and disk errors are raised.
+        Link errors are retried with growing pauses while there is progress. Whatever
+        else goes wrong is noted in `outcome.errors` and `failures`; an error that
+        concerns one course does not stop the others.
         """
         attempt = 0
         while True:
@@ -127,23 +59,27 @@ class Contact:
                 await self._carry_on()
                 break
             except LinkError as error:
-                self._advance(session.LinkLost())
                 attempt = attempt + 1 if self.outcome.received == before else 1
                 if isinstance(error, NotThere) or attempt > self._retries or self._left() == 0:
-                    self.outcome.errors.append(error.message)
-                    self.failures.append(error)
-                    self._advance(session.ContactOver())
+                    self._end(error)
                     break
+                self._advance(session.LinkLost())
                 await self._pause(session.pause_s(attempt, random.random()))  # noqa: S311 (jitter, not a secret)
                 self._advance(session.Retry())
-        self.outcome.pending = await self._pending()
+            except AlforjaError as error:
+                self._end(error)
+                break
+        self.outcome.pending = await self._intake.pending()
         return self.outcome
 
     async def plan(self) -> Plan:
-        """Refresh trust, bring the indexes, and give the plan for the rest; nothing is activated."""
+        """Refresh trust, bring the indexes, and give the plan for the rest; nothing is activated.
+
+        Raises LinkError, VerifyError, StoreError.
+        """
         await self._trust()
         while True:
-            plan = plan_contact(await self._ways(), self._left())
+            plan = plan_contact(await self._intake.ways(), self._left())
             opens = [step for step in plan if isinstance(step, Open)]
             if not opens:
                 self._advance(session.ContactOver())
@@ -154,132 +90,44 @@ class Contact:
         """Let go of the source."""
         await self._source.close()
 
+    def _end(self, error: AlforjaError) -> None:
+        self._intake.note_failure(error)
+        self._advance(session.ContactOver())
+
     async def _trust(self) -> None:
         if self._state is session.State.IDLE:
             self._advance(session.LinkUp())
-        if self._offers is None:  # once a contact: a retry goes on with what is verified
+        if not self._trusted:  # once a contact: a retry goes on with what is verified
             with self._counted("trust"):
                 catalogue = await self._refresh(self._source)
-            self._offers = catalogue.offers
+            self._intake.expect_offers(catalogue.offers)
+            self._trusted = True
             self.outcome.stale_since = catalogue.stale_since.isoformat() if catalogue.stale_since else None
         self._advance(session.CatalogueVerified())
 
     async def _carry_on(self) -> None:
         while True:
-            plan = plan_contact(await self._ways(), self._left())
+            plan = plan_contact(await self._intake.ways(), self._left())
             if self._watcher:
-                self._watcher.plan(plan, sum(step.cost for step in plan))
+                self._watcher.plan(plan, cost_of(plan))
             if not plan:
                 self._advance(session.ContactOver())
                 return
-            for step in plan:
-                if isinstance(step, Activate):
-                    await self._activate(step)
+            activations = [step for step in plan if isinstance(step, Activate)]
             opens = [step for step in plan if isinstance(step, Open)]
+            for step in activations:
+                self._advance(session.ReleaseWhole(), describe(step.hop.offer))
+                await self._intake.activate(step.hop)
             if opens:
                 await self._carry_out_opens(opens)
-            elif not any(isinstance(step, Activate) for step in plan):
-                for run in runs_of(plan):
-                    if not await self._fetch_run(run):
-                        break
+            elif not activations:
+                await self._carry_out_fetches(plan)
 
-    # What is wanted, and what is there of it
-
-    async def _ways(self) -> list[Way]:
-        """For each subscribed course that is not up to date: its next hop, and what is there of it."""
-        held = await self._ledger.held()
-        releases = await load_releases(self._store, self._ledger)
-        up_to_date = {
-            one.release.key: one.release.release
-            for one in releases
-            if one.release.state == "active" and not one.missing
-        }
-        wanted = newest(self._offers or (), await self._ledger.refused())
-        ways = []
-        for key in sorted(await self._ledger.subscriptions() - self._given_up):
-            offer = wanted.get(key)
-            if offer is None or up_to_date.get(key, 0) >= offer.release:
-                continue
-            way = await self._way_unless_broken(offer, held)
-            if way is not None:
-                ways.append(way)
-        return ways
-
-    async def _way_unless_broken(self, offer: Offer, held: Mapping[bytes, int]) -> Way | None:
-        """Find the way to an offer; what is broken on it is dropped, and the way looked for once more."""
-        while offer.key not in self._given_up:
-            try:
-                return await self._way_to(offer, held)
-            except (VerifyError, FormatError, DamagedBase) as error:
-                held = await self._mend(offer.key, error)
-        return None
-
-    async def _mend(self, key: CourseKey, error: AlforjaError) -> Mapping[bytes, int]:
-        """Draw the consequence of a broken pack or a rotted base: refetch once, then give the course up for now."""
-        arrival = self._arrivals.pop(key, None)
-        if isinstance(error, DamagedBase):
-            await self._ledger.mark_damaged(error.digests)
-        self._failed[arrival.hop.pack if arrival else str(key)] += 1
-        if max(self._failed.values()) > 1 or not arrival:
-            self._give_up(key, error)
-        return await self._ledger.held()
-
-    async def _way_to(self, offer: Offer, held: Mapping[bytes, int]) -> Way | None:
-        manifests = await asyncio.to_thread(self._manifests_of, offer.key)
-        whole = {release: one for release, one in manifests.items() if all(digest in held for digest in one.number_of)}
-        if offer.release in whole:  # cut off just before it was activated
-            await self._make_active(offer, whole[offer.release])
-            return None
-        route = cheapest_route(offer, self._offers or (), frozenset(whole))
-        if not route:
-            self._give_up(offer.key, LinkError(f"{describe(offer)}: no way to it is on offer"))
-            return None
-        hop = route[0]
-        arrival = self._arrivals.get(offer.key)
-        if arrival is None or arrival.hop != hop:
-            arrival = await self._open(hop, whole.get(hop.from_release or 0), manifests.get(hop.offer.release))
-        if arrival is None:
-            return Way(hop, Have(head=await asyncio.to_thread(disk.length_of, head_path(self._store, hop))))
-        for number in await asyncio.to_thread(arrival.waiting, held):
-            held = await self._decode(arrival, number, held)
-        return await asyncio.to_thread(arrival.way, held)
-
-    def _manifests_of(self, key: CourseKey) -> dict[int, Manifest]:
-        manifests = {}
-        for bundle in self._store.manifests():
-            if bundle.startswith(f"bundles/{key[0]}/{key[1]}."):
-                try:
-                    manifest = self._store.get_manifest(bundle)
-                except AlforjaError:  # rotted: it is fetched again
-                    continue
-                manifests[manifest.release] = manifest
-        return manifests
-
-    async def _open(self, hop: Hop, held: Manifest | None, known: Manifest | None) -> Arrival | None:
-        try:
-            arrival = await asyncio.to_thread(open_arrival, self._store, hop, held, known)
-        except (VerifyError, FormatError):
-            self._waste(hop.head)
-            self._failed[str(hop.offer.key)] += 1
-            if self._failed[str(hop.offer.key)] > 1:
-                raise
-            return None
-        if arrival is not None:
-            self._arrivals[hop.offer.key] = arrival
-            if arrival.manifest is not None:
-                await self._expect(hop.offer, arrival.manifest)
-        return arrival
-
-    async def _expect(self, offer: Offer, manifest: Manifest) -> None:
-        """Keep a verified manifest, so that lessons are usable before the release is whole."""
-        await asyncio.to_thread(self._store.put_manifest, offer.bundle, format_manifest(manifest))
-        known = {one.release: one.state for one in await self._ledger.releases() if one.key == offer.key}
-        if offer.release not in known:
-            await self._ledger.expect(
-                Release(offer.publisher, offer.course, offer.release, "incoming", offer.manifest_digest)
-            )
-
-    # Carrying out
+    async def _carry_out_fetches(self, plan: Plan) -> None:
+        """Fetch what is planned; what goes wrong on the way calls for a new plan."""
+        for run in runs_of(plan):
+            if not await self._fetch_run(run):
+                return
 
     async def _carry_out_opens(self, opens: Sequence[Open]) -> None:
         for step in opens:
@@ -287,7 +135,7 @@ class Contact:
             try:
                 await self._fetch_head(step)
             except (NotThere, VerifyError) as error:
-                self._give_up(step.hop.offer.key, error)
+                self._intake.give_up(step.hop.offer.key, error)
 
     async def _fetch_head(self, step: Open) -> None:
         head, spare = head_path(self._store, step.hop), self._store.spare_path(step.hop.pack, step.hop.head)
@@ -308,17 +156,17 @@ class Contact:
     async def _fetch_run(self, run: Sequence[Fetch]) -> bool:
         """Fetch neighbouring ranges by one request; tell whether all went well."""
         hop = run[0].hop
-        arrival = self._arrivals[hop.offer.key]
+        arrival = self._intake.arrival_of(hop.offer.key)
         self._advance(session.FramesWanted(), describe(hop.offer))
         self._check_room(arrival, run)
         try:
             with self._counted("frames"):
                 await self._receive(arrival, run)
         except NotThere as error:
-            self._give_up(hop.offer.key, error)
+            self._intake.give_up(hop.offer.key, error)
             return False
         except (VerifyError, DamagedBase) as error:
-            await self._mend(hop.offer.key, error)
+            await self._intake.mend(hop.offer.key, error)
             return False
         return True
 
@@ -345,55 +193,14 @@ class Contact:
                         step = steps.pop(0)
                         path = self._gathering(arrival, step)
 
-    def _gathering(self, arrival: Arrival, step: Fetch) -> Any:
+    def _gathering(self, arrival: Arrival, step: Fetch) -> Path:
         frame = arrival.opened.index.frames[step.frame]
         return self._store.arrived_path(step.pack, frame.offset, frame.length)
 
     async def _frame_arrived(self, arrival: Arrival, step: Fetch) -> None:
         frame = arrival.opened.index.frames[step.frame]
         if step.last + 1 == frame.offset + frame.length and arrival.manifest is not None:
-            await self._decode(arrival, step.frame, await self._ledger.held())
-
-    async def _decode(self, arrival: Arrival, number: int, held: Mapping[bytes, int]) -> Mapping[bytes, int]:
-        try:
-            taken = await asyncio.to_thread(arrival.decode, number, held)
-        except VerifyError:
-            self._waste(arrival.opened.index.frames[number].length)
-            raise
-        await self._ledger.mark_held(taken)
-        # After the ledger: a cut between the two costs nothing, the other order a refetch.
-        await asyncio.to_thread(arrival.clear, number)
-        now = {**held, **dict(taken)}
-        if arrival.manifest is not None:
-            self._note_lessons(arrival.manifest, held, now)
-        return now
-
-    async def _activate(self, step: Activate) -> None:
-        offer = step.hop.offer
-        arrival = self._arrivals[offer.key]
-        self._advance(session.ReleaseWhole(), describe(offer))
-        if arrival.manifest is not None:
-            await self._make_active(offer, arrival.manifest)
-            return
-        try:
-            manifest, taken = await asyncio.to_thread(arrival.finish)
-        except (VerifyError, DamagedBase) as error:
-            self._waste(sum(frame.length for frame in arrival.opened.index.frames))
-            await self._mend(offer.key, error)
-            return
-        before = await self._ledger.held()
-        await self._ledger.mark_held(taken)
-        self._note_lessons(manifest, before, {**before, **dict(taken)})
-        await self._make_active(offer, manifest)
-
-    async def _make_active(self, offer: Offer, manifest: Manifest) -> None:
-        """Serve a whole release, unless it only is a stage on the way to a newer one."""
-        await self._expect(offer, manifest)
-        if newest(self._offers or (), await self._ledger.refused()).get(offer.key) == offer:
-            await self._ledger.activate(*offer.key, offer.release)
-            self.outcome.activated.append(describe(offer))
-        self._arrivals.pop(offer.key, None)
-        await asyncio.to_thread(self._store.drop_partial, offer.bundle)
+            await self._intake.take_in(arrival, step.frame)
 
     # Small things
 
@@ -413,59 +220,14 @@ class Contact:
             return None
         return max(0, self._budget - self.outcome.received - self.outcome.sent)
 
-    def _give_up(self, key: CourseKey, error: AlforjaError) -> None:
-        """Leave a course for this contact; the others go on."""
-        self._given_up.add(key)
-        self._arrivals.pop(key, None)
-        self.failures.append(error)
-        named = (
-            error.message if error.message.startswith(self._source.name) else f"{self._source.name}: {error.message}"
-        )
-        self.outcome.errors.append(named)
-
-    def _waste(self, length: int) -> None:
-        self.outcome.wasted += length
-
     def _moved(self, length: int) -> None:
         if self._watcher:
             self._watcher.moved(length)
-
-    def _note_lessons(self, manifest: Manifest, before: Mapping[bytes, int], now: Mapping[bytes, int]) -> None:
-        for lesson in manifest.course.lessons():
-            core = manifest.digests_of(lesson.needed)
-            if core and not core <= before.keys() and core <= now.keys():
-                self.outcome.lessons_usable.append(f"{manifest.publisher}/{manifest.course.id}/{lesson.id}")
-
-    async def _pending(self) -> list[str]:
-        active = {one.key: one.release for one in await self._ledger.releases() if one.state == "active"}
-        wanted = newest(self._offers or (), await self._ledger.refused())
-        subscribed = await self._ledger.subscriptions()
-        return [
-            describe(offer)
-            for key, offer in sorted(wanted.items())
-            if key in subscribed and active.get(key, 0) < offer.release
-        ]
 
     def _advance(self, event: session.Event, what: str = "") -> None:
         self._state = session.advance(self._state, event)
         if self._watcher:
             self._watcher.state(self._state, what)
 
-    def _counted(self, kind: str) -> "_Counted":
-        return _Counted(self._source, self.outcome, getattr(self.outcome, kind))
-
-
-class _Counted:
-    """Adds what a source moves while it is entered to one kind of the outcome."""
-
-    def __init__(self, source: Source, outcome: Outcome, kind: Bytes) -> None:
-        self._traffic, self._outcome, self._kind = source.traffic, outcome, kind
-
-    def __enter__(self) -> None:
-        self._before = (self._traffic.received, self._traffic.sent, self._traffic.requests)
-
-    def __exit__(self, *exc: object) -> None:
-        received, sent, requests = self._before
-        self._kind.received += self._traffic.received - received
-        self._kind.sent += self._traffic.sent - sent
-        self._outcome.requests += self._traffic.requests - requests
+    def _counted(self, kind: str) -> Counted:
+        return Counted(self._source, self.outcome, getattr(self.outcome, kind))
