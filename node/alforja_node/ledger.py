@@ -105,19 +105,27 @@ class Ledger:
                 (release.publisher, release.course, release.release, release.digest),
             )
 
-    async def activate(self, publisher: str, course: str, release: int) -> None:
-        """Make the incoming release the one that is served, in one transaction."""
+    async def activate(self, publisher: str, course: str, release: int, digest: bytes) -> None:
+        """Make a release, of this manifest, the one that is served, in one transaction.
+
+        The one served so far becomes the previous one, unless it is the same (a repair).
+        """
         key = (publisher, course)
         async with self._transaction():
-            await self._db.execute(
-                "delete from releases where publisher = ? and course = ? and state = 'previous'", key
+            served = await self._rows(
+                "select release from releases where publisher = ? and course = ? and state = 'active'", key
             )
+            if served and served[0][0] != release:
+                await self._db.execute(
+                    "delete from releases where publisher = ? and course = ? and state = 'previous'", key
+                )
+                await self._db.execute(
+                    "update releases set state = 'previous' where publisher = ? and course = ? and state = 'active'",
+                    key,
+                )
             await self._db.execute(
-                "update releases set state = 'previous' where publisher = ? and course = ? and state = 'active'", key
-            )
-            await self._db.execute(
-                "update releases set state = 'active' where publisher = ? and course = ? and release = ?",
-                (*key, release),
+                "update releases set state = 'active', digest = ? where publisher = ? and course = ? and release = ?",
+                (digest, *key, release),
             )
             await self._db.execute(
                 "delete from refused where publisher = ? and course = ? and release < ?", (*key, release)

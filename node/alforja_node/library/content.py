@@ -14,12 +14,15 @@ from aiohttp.typedefs import Handler
 from alforja_node.library.addresses import Asked, Reached, format_path, package_path, parse_content_path
 from alforja_node.library.files import IMMUTABLE, Files, PathOf, Unreadable
 from alforja_node.library.pages import LoadShelf, render
-from alforja_node.library.reader import library_origins, reached, read_reader
+from alforja_node.library.reader import OPENED, library_origins, reached, read_reader
 from alforja_node.library.view import Shown
 from alforja_packaging.layout import media_type
 from alforja_packaging.manifest import File
 
-SANDBOX: Final = "allow-scripts allow-same-origin allow-forms allow-popups allow-popups-to-escape-sandbox allow-modals allow-downloads"
+SANDBOX: Final = (
+    "allow-scripts allow-same-origin allow-forms allow-modals allow-downloads "  # what a quiz or an app needs
+    "allow-popups allow-popups-to-escape-sandbox"  # a PDF opens in no sandbox
+)
 """What a course's page may do. Never to move the page around it."""
 
 _INDEX: Final = "index.html"
@@ -60,13 +63,15 @@ class _Content:
     def _headers(self, request: web.Request, host: Reached, asked: Asked, file: File) -> dict[str, str]:
         origins = [str(origin) for origin in library_origins(host, self._library_port)]
         package = package_path(asked.publisher, asked.course, asked.release)
-        headers = {
+        headers: dict[str, str] = {
             hdrs.CACHE_CONTROL: IMMUTABLE,
             hdrs.CONTENT_SECURITY_POLICY: content_policy(host, package, origins, media_type(file.path)),
         }
         if request.headers.get(hdrs.ORIGIN) in origins:  # captions are read by the library's page
             headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = request.headers[hdrs.ORIGIN]
         headers[hdrs.VARY] = hdrs.ORIGIN
+        if media_type(file.path) in _UNSANDBOXED and OPENED not in request.query:
+            headers[hdrs.CONTENT_DISPOSITION] = "attachment"
         return headers
 
 
@@ -130,12 +135,12 @@ async def _keep_calm(request: web.Request, handler: Handler) -> web.StreamRespon
         return await handler(request)
     except web.HTTPException:
         raise
-    except Exception:
+    except Exception:  # noqa: BLE001 (whatever it was, a reader gets a page, and the log the whole of it)
         _log.exception("content %s", request.path)
         return _say(request, 500, "broken")
 
 
-async def _protect(request: web.Request, response: web.StreamResponse) -> None:
+async def _protect(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers[hdrs.X_CONTENT_TYPE_OPTIONS] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers.popall(hdrs.SET_COOKIE, None)

@@ -9,10 +9,12 @@ from markupsafe import Markup
 
 from alforja_node.library.addresses import resolve
 from alforja_node.library.files import Files, Memory
-from alforja_node.library.markdown import ANCHOR, Addresses, Shows, render_markdown
-from alforja_node.library.parts import Caption, Page, PageKind, Parts, lesson_pages, make_parts
+from alforja_node.library.markdown import ANCHOR, render_markdown
+from alforja_node.library.parts import Caption, Page, PageKind, Parts, lesson_pages, make_parts, plays_itself
+from alforja_node.library.rawhtml import Addresses, Shows
 from alforja_node.library.reader import Reader
 from alforja_node.library.view import Place, Shown, lesson_state
+from alforja_packaging.course import Lesson
 from alforja_packaging.layout import media_type
 
 RENDERED_MAX_BYTES: Final = 2 * 2**20  # rendered Markdown kept: a class opens the same lesson at once
@@ -25,7 +27,7 @@ class Block:
     """One page of a lesson as it is put on ours: as HTML, as plain text, or as the address of a frame."""
 
     page: Page
-    html: Markup = Markup()
+    html: str = ""
     text: str = ""
     url: str = ""
 
@@ -67,12 +69,12 @@ class Lessons:
 
     async def _render(self, shown: Shown, place: Place, page: Page, reader: Reader) -> Markup:
         file = shown.manifest.by_path[page.path]
-        key = (shown.manifest.publisher, shown.manifest.course.id, shown.manifest.release, file.path, file.digest)
-        key += (place.row.title.text, reader.chosen, str(reader.content))
+        package = (shown.manifest.publisher, shown.manifest.course.id, shown.manifest.release)
+        key = (*package, file.path, file.digest, place.row.title.text, reader.chosen, str(reader.content))
         held = None if shown.missing else self._rendered.get(key)
         if held is None:
             text = _decode(await self._files.get(file))
-            addresses = make_addresses(shown, page.path, reader)
+            addresses = make_addresses(shown, place.lesson, page.path, reader)
             html = await asyncio.to_thread(render_markdown, text, place.row.title.text, addresses)
             held = html.encode("utf-8", "replace")
             if not shown.missing:
@@ -80,14 +82,15 @@ class Lessons:
         return Markup(held.decode())  # noqa: S704 (made by render_markdown, which lets no HTML through)
 
 
-def make_addresses(shown: Shown, page: str, reader: Reader) -> Addresses:
+def make_addresses(shown: Shown, lesson: Lesson, page: str, reader: Reader) -> Addresses:
     """Decide where the addresses in a Markdown page lead: to lessons, to files that are here, or out."""
     lessons = {
-        path: lesson
-        for lesson in shown.manifest.course.lessons()
-        if lesson_state(shown, lesson) != "coming"
-        for path in lesson_pages(shown, lesson)
+        path: one
+        for one in shown.manifest.course.lessons()
+        if lesson_state(shown, one) != "coming"
+        for path in lesson_pages(shown, one)
     }
+    played = plays_itself(shown, lesson)
 
     def link(address: str) -> str | None:
         if address.lower().startswith(_OUTSIDE):
@@ -99,6 +102,8 @@ def make_addresses(shown: Shown, page: str, reader: Reader) -> Addresses:
         anchor = f"#{ANCHOR}{fragment}" if fragment else ""
         if path == page:
             return anchor or "#main"
+        if path in played:
+            return "#watch"  # the player below the text, which has the captions
         if path in lessons:
             manifest = shown.manifest
             return reader.course_link(manifest.publisher, manifest.course.id, lessons[path].id) + anchor

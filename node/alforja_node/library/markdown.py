@@ -1,14 +1,15 @@
 """Turn a lesson's Markdown into HTML that can do nothing but be read.
 
-Raw HTML never passes, every address is decided by the caller, and headings fit
-below the page's own.
+Every address is decided by the caller, headings fit below the page's own, and raw
+HTML passes a sieve.
 """
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
+
+from alforja_node.library.rawhtml import Addresses, Sieve, open_link, show
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -17,24 +18,8 @@ if TYPE_CHECKING:
 _FRONT_MATTER: Final = re.compile(r"\A---[ \t]*\n.*?\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _NOT_IN_SLUG: Final = re.compile(r"[^\w\- ]")
 _NESTING_MAX: Final = 20
-_MEDIA_ENDINGS: Final = {"video": "video", "audio": "audio"}
+_HEADING_MAX: Final = 6
 ANCHOR: Final = "t-"  # before every anchor of a text, so that none is one of the page's own
-
-
-@dataclass(frozen=True, slots=True)
-class Shows:
-    """What an image's address leads to: where it is, and the first half of its media type."""
-
-    url: str
-    kind: str = "image"
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """Decides addresses of a text. `link` and `picture` give None for what leads nowhere."""
-
-    link: Callable[[str], str | None]
-    picture: Callable[[str], Shows | None]
 
 
 def render_markdown(text: str, title: str, addresses: Addresses) -> str:
@@ -44,8 +29,11 @@ def render_markdown(text: str, title: str, addresses: Addresses) -> str:
     tokens = _drop_title(tokens, title)
     _fit_headings(tokens)
     for token in tokens:
-        if token.children:
-            _mend(token.children, addresses)
+        if token.type == "inline":
+            token.children = _mend(token.children or [], addresses)
+        elif token.type == "html_block":
+            sieve = Sieve(addresses)
+            token.content = sieve.let_through(token.content) + sieve.close() + "\n"
     return str(parser.renderer.render(tokens, parser.options, {}))
 
 
@@ -58,12 +46,12 @@ def slug_of(heading: str) -> str:
 def _parser() -> "MarkdownIt":
     from markdown_it import MarkdownIt  # noqa: PLC0415 (2 MiB that a library without Markdown need not hold)
 
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _NESTING_MAX}).enable(["table", "strikethrough"])
+    # Raw HTML is only recognised here; what may stay of it, `Sieve` says.
+    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": _NESTING_MAX}).enable(["table", "strikethrough"])
     parser.add_render_rule("table_open", _open_table)
     parser.add_render_rule("table_close", _close_table)
     parser.add_render_rule("fence", _focusable("fence"))
     parser.add_render_rule("code_block", _focusable("code_block"))
-    parser.add_render_rule("image", _show)
     return parser
 
 
@@ -83,69 +71,65 @@ def _focusable(name: str) -> Callable[..., str]:
     return render
 
 
-def _show(self: Any, tokens: Sequence["Token"], at: int, options: Any, env: Any) -> str:
-    token = tokens[at]
-    kind = str(token.meta.get("kind", "image"))
-    if kind in _MEDIA_ENDINGS:
-        from markdown_it.common.utils import escapeHtml  # noqa: PLC0415 (as above)
-
-        url, name = escapeHtml(str(token.attrs["src"])), escapeHtml(token.content)
-        return f'<{kind} controls preload="metadata" src="{url}" aria-label="{name}"></{kind}>'
-    return str(type(self).image(self, tokens, at, options, env))
-
-
 def _drop_title(tokens: list["Token"], title: str) -> list["Token"]:
-    if (
-        len(tokens) > 2
-        and tokens[0].type == "heading_open"
-        and tokens[1].content.strip().casefold() == title.casefold()
-    ):
-        return tokens[3:]
+    at = next((at for at, token in enumerate(tokens) if token.type != "html_block"), 0)
+    first = tokens[at : at + 2]
+    if len(first) > 1 and first[0].type == "heading_open" and first[1].content.strip().casefold() == title.casefold():
+        return tokens[:at] + tokens[at + 3 :]
     return tokens
 
 
 def _fit_headings(tokens: Sequence["Token"]) -> None:
     """Begin at level 2, and never skip a level on the way down."""
-    opened = [at for at, token in enumerate(tokens) if token.type == "heading_open" and token.level == 0]
+    opened = [at for at, token in enumerate(tokens) if token.type == "heading_open"]
     highest = min((int(tokens[at].tag[1]) for at in opened), default=2)
     level, seen = 1, set()
     for at in opened:
-        level = min(int(tokens[at].tag[1]) - highest + 2, level + 1, 6)
+        level = min(int(tokens[at].tag[1]) - highest + 2, level + 1, _HEADING_MAX)
         tokens[at].tag = tokens[at + 2].tag = f"h{level}"
         slug = slug_of(_words_of(tokens[at + 1]))
         if slug and slug not in seen:
             tokens[at].attrSet("id", ANCHOR + slug)
             seen.add(slug)
-    for token in tokens:
-        if token.type in ("heading_open", "heading_close") and token.level > 0:
-            token.tag = f"h{min(level + 1, 6)}"  # a heading inside a quotation or a list
 
 
 def _words_of(inline: "Token") -> str:
     return "".join(child.content for child in inline.children or () if child.type in ("text", "code_inline"))
 
 
-def _mend(children: Sequence["Token"], addresses: Addresses) -> None:
+def _mend(children: Sequence["Token"], addresses: Addresses) -> list["Token"]:
     """Decide every address in a run of text; what leads nowhere keeps its words alone."""
-    opened: list[bool] = []
-    for token in children:
-        if token.type == "link_open":
+    links: list[bool] = []
+    sieve = Sieve(addresses)
+    return [*(_mend_one(token, addresses, sieve, links) for token in children), _ready(sieve.close())]
+
+
+def _mend_one(token: "Token", addresses: Addresses, sieve: Sieve, links: list[bool]) -> "Token":
+    match token.type:
+        case "link_open":
             url = addresses.link(str(token.attrs.get("href", "")))
-            opened.append(url is None)
-            token.hidden = url is None
-            if url is not None:
-                token.attrs = {"href": url} | ({"rel": "noopener noreferrer"} if "://" in url else {})
-        elif token.type == "link_close" and opened:
-            token.hidden = opened.pop()
-        elif token.type == "image":
-            _mend_picture(token, addresses)
+            links.append(url is not None)
+            return _ready("" if url is None else open_link(url))
+        case "link_close":
+            return _ready("</a>" if links and links.pop() else "")
+        case "image":
+            address = str(token.attrs.get("src", ""))
+            shows, alt = addresses.picture(address), _words_of(token)
+            return _text(alt or address.rpartition("/")[2]) if shows is None else _ready(show(shows, alt))
+        case "html_inline":
+            return _ready(sieve.let_through(token.content))
+        case _:
+            return token
 
 
-def _mend_picture(token: "Token", addresses: Addresses) -> None:
-    shows = addresses.picture(str(token.attrs.get("src", "")))
-    if shows is None:
-        token.type, token.tag, token.attrs = "text", "", {}
-        token.children = None
-        return
-    token.attrs = {"src": shows.url, "alt": token.content, "loading": "lazy"}
-    token.meta["kind"] = shows.kind
+def _ready(html: str) -> "Token":
+    """Make a token of HTML that we wrote."""
+    from markdown_it.token import Token  # noqa: PLC0415 (as in `_parser`)
+
+    return Token("html_inline", "", 0, content=html)
+
+
+def _text(words: str) -> "Token":
+    from markdown_it.token import Token  # noqa: PLC0415 (as in `_parser`)
+
+    return Token("text", "", 0, content=words)

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from importlib.resources import files as resource_files
 from typing import Any, Final
@@ -40,9 +41,9 @@ def load_static() -> Mapping[str, Static]:
     """Read our own files, by name."""
     folder = resource_files("alforja_node.library") / "static"
     loaded = {}
-    for name, media_type in _STATIC.items():
+    for name, kind in _STATIC.items():
         body = (folder / name).read_bytes()
-        loaded[name] = Static(f"/static/{hashlib.sha256(body).hexdigest()[:12]}/{name}", body, media_type)
+        loaded[name] = Static(f"/static/{hashlib.sha256(body).hexdigest()[:12]}/{name}", body, kind)
     return loaded
 
 
@@ -88,6 +89,7 @@ def _environment() -> Environment:
         direction=direction_of,
         readable=readable,
         bytes=format_bytes,
+        day=format_day,
         phrase=_phrase,
         media_type=media_type,
         ending=ending,
@@ -103,6 +105,11 @@ def format_bytes(size: int) -> str:
     while amount >= 1000 and unit < len(_UNITS) - 1:
         amount, unit = amount / 1000, unit + 1
     return f"{amount:.0f} {_UNITS[unit]}" if amount >= 10 or unit == 0 else f"{amount:.1f} {_UNITS[unit]}"
+
+
+def format_day(moment: datetime) -> str:
+    """Write a day so that every reader takes it for the same one, and no line ends inside it."""
+    return moment.strftime("%Y-%m-%d").replace("-", "\N{NON-BREAKING HYPHEN}")
 
 
 def _phrase(phrase: Phrase) -> Markup:

@@ -28,9 +28,11 @@ _DOCUMENT_ENDINGS: Final = frozenset(
 )
 # What pages pull in rather than what a reader asks for.
 _SUPPORT_TYPES: Final = frozenset(
-    ["text/css", "text/javascript", "application/json", "application/xml", "text/vtt", "application/x-subrip"]
-    + ["application/manifest+json", "application/wasm", "image/x-icon"]
-)
+    [
+        "text/css", "text/javascript", "text/vtt", "application/json", "application/xml", "application/x-subrip",
+        "application/manifest+json", "application/wasm",
+    ]
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,13 @@ def lesson_pages(shown: Shown, lesson: Lesson) -> tuple[str, ...]:
     return tuple(found)
 
 
+def plays_itself(shown: Shown, lesson: Lesson) -> frozenset[str]:
+    """List the videos and sounds that a lesson's page has players for."""
+    if any(_PAGE_KINDS[media_type(path)] == "html" for path in lesson_pages(shown, lesson)):
+        return frozenset()
+    return frozenset(path for path in (*lesson.core, *lesson.rich) if _kind_of_media(path))
+
+
 def split_language(path: str, languages: Sequence[str], separators: str = ".") -> tuple[str, str]:
     """Part a path into the name it shares with its translations and its language, one of the course's own.
 
@@ -154,7 +163,7 @@ def _choose_pages(
         tag, path = choose_text(variants, wanted)
         kind = _PAGE_KINDS[media_type(path)]
         frames += kind == "html"
-        others = tuple(other for other in variants if other != tag and other != UNKNOWN_LANGUAGE)
+        others = tuple(other for other in variants if other not in (tag, UNKNOWN_LANGUAGE))
         pages.append(Page(path, kind, _known(tag), others))
     if frames > _FRAMES_MAX:
         first = next(page for page in pages if page.kind == "html")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -9,7 +10,11 @@ from aiohttp import hdrs, web
 from alforja_node.library.addresses import Reached, format_path, package_path, parse_host
 from alforja_node.library.tongues import check_tag, parse_wanted
 from alforja_node.library.words import Words, words_for
+from alforja_packaging.layout import media_type
 from alforja_packaging.manifest import Manifest
+
+OPENED: Final = "open"
+"""In the query of a PDF's address: it is to be opened, not saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,8 @@ class Reader:
     def file_url(self, manifest: Manifest, path: str) -> str:
         """Write the address of a course's file, on the content's own origin."""
         folder = package_path(manifest.publisher, manifest.course.id, manifest.release)
-        return f"{self.content}{folder}{format_path(path)}"
+        query = f"?{OPENED}" if media_type(path) == "application/pdf" else ""
+        return f"{self.content}{folder}{format_path(path)}{query}"
 
 
 def reached(request: web.BaseRequest) -> Reached:

@@ -95,7 +95,7 @@ class _Library:
         except Unreadable as error:
             _log.warning("%s", error.message)
             status, key = 503, "unreadable"
-        except Exception:
+        except Exception:  # noqa: BLE001 (whatever it was, a reader gets a page, and the log the whole of it)
             _log.exception("library %s", request.path)
             status, key = 500, "broken"
         body = render("message.html", read_reader(request, self._content_port), key=key)
@@ -150,7 +150,7 @@ def make_library(load_shelf: LoadShelf, path_of: PathOf, content_port: int | Non
     return app
 
 
-async def _no_icon(request: web.Request) -> web.Response:
+async def _no_icon(_request: web.Request) -> web.Response:
     return web.Response(status=204, headers={hdrs.CACHE_CONTROL: IMMUTABLE})
 
 

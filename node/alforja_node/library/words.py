@@ -64,14 +64,17 @@ _EN: Final[Table] = {
     "not_yet": "This file is on its way",
     "not_yet_more": "It opens here as soon as it has arrived.",
     "unreadable": "This file cannot be read",
-    "unreadable_more": "The fault is noted, and the file will be fetched again. Please tell whoever looks after the library.",
+    "unreadable_more": (
+        "The fault is noted, and the file will be fetched again. Please tell whoever looks after the library."
+    ),
     "about_what": (
         "Alforja is a saddlebag: it carries courses to schools that the internet barely reaches. "
         "This library keeps them here, so that they open at once and cost nothing to read."
     ),
     "about_trust": "Who made these courses",
     "about_trust_more": (
-        "Each course is signed by the institution that published it. What is not signed, or was changed on its way, is never shown."
+        "Each course is signed by the institution that published it. "
+        "What is not signed, or was changed on its way, is never shown."
     ),
     "about_privacy": "You are not followed",
     "about_privacy_more": "Reading needs no account. These pages keep nothing about you.",
@@ -193,12 +196,15 @@ _FR: Final[Table] = {
     "not_found_more": "Une édition plus récente du cours a peut-être déplacé la page.",
     "go_home": "Aller à la bibliothèque",
     "broken": "Cette page ne peut pas être montrée",
-    "broken_more": "La panne est notée. Les autres leçons s’ouvrent ; prévenez la personne qui s’occupe de la bibliothèque.",
+    "broken_more": (
+        "La panne est notée. Les autres leçons s’ouvrent ; prévenez la personne qui s’occupe de la bibliothèque."
+    ),
     "not_yet": "Ce fichier est en route",
     "not_yet_more": "Il s’ouvrira ici dès son arrivée.",
     "unreadable": "Ce fichier ne peut pas être lu",
     "unreadable_more": (
-        "La panne est notée et le fichier sera apporté de nouveau. Prévenez la personne qui s’occupe de la bibliothèque."
+        "La panne est notée et le fichier sera apporté de nouveau. "
+        "Prévenez la personne qui s’occupe de la bibliothèque."
     ),
     "about_what": (
         "Alforja, c’est une besace : elle porte des cours aux écoles que l’internet atteint à peine. "
@@ -273,7 +279,8 @@ _PT: Final[Table] = {
     ),
     "about_trust": "Quem fez estes cursos",
     "about_trust_more": (
-        "Cada curso é assinado pela instituição que o publicou. O que não é assinado, ou foi mudado no caminho, nunca é mostrado."
+        "Cada curso é assinado pela instituição que o publicou. "
+        "O que não é assinado, ou foi mudado no caminho, nunca é mostrado."
     ),
     "about_privacy": "Ninguém segue você",
     "about_privacy_more": "Ler não exige conta. Estas páginas não guardam nada sobre você.",
@@ -305,9 +312,10 @@ class Words:
 
     def count(self, key: str, number: int) -> str:
         """Say how many there are of something."""
-        one, many = TABLES[self.lang][key]
+        words = TABLES[self.lang][key]
+        assert isinstance(words, tuple)
         single = number == 1 or (number == 0 and self.lang in _ONE_FOR_NONE)
-        return (one if single else many).format(number)
+        return words[0 if single else 1].format(number)
 
 
 def words_for(wanted: tuple[str, ...]) -> Words:

@@ -7,6 +7,7 @@ remain. Whatever goes wrong with one course leaves the others alone.
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 
 from alforja_node import disk
 from alforja_node.ledger import Ledger, Release
@@ -17,6 +18,7 @@ from alforja_node.transfer.arrival import Arrival, DamagedBase, head_path, open_
 from alforja_node.transfer.outcome import Outcome
 from alforja_node.transfer.upkeep import load_releases
 from alforja_packaging.errors import AlforjaError, FormatError, LinkError, VerifyError
+from alforja_packaging.index import sign_name
 from alforja_packaging.manifest import Manifest, format_manifest
 
 _TRIES = 2  # a broken pack is fetched once more; broken again, its course waits for another contact
@@ -45,16 +47,12 @@ class Intake:
         """For each subscribed course that is not up to date: its next hop, and what is there of it."""
         held = await self._ledger.held()
         releases = await load_releases(self._store, self._ledger)
-        up_to_date = {
-            one.release.key: one.release.release
-            for one in releases
-            if one.release.state == "active" and not one.missing
-        }
+        active = {one.release.key: one.release for one in releases if one.release.state == "active" and not one.missing}
         wanted = newest(self._offers, await self._ledger.refused())
         ways = []
         for key in sorted(await self._ledger.subscriptions() - self._given_up):
             offer = wanted.get(key)
-            if offer is None or up_to_date.get(key, 0) >= offer.release:
+            if offer is None or (key in active and _is_current(active[key], offer)):
                 continue
             way = await self._way_unless_broken(offer, held)
             if way is not None:
@@ -72,7 +70,7 @@ class Intake:
         return None
 
     async def _way_to(self, offer: Offer, held: Mapping[bytes, int]) -> Way | None:
-        manifests = await asyncio.to_thread(self._manifests_of, offer.key)
+        manifests = await asyncio.to_thread(self._manifests_of, offer)
         whole = {release: one for release, one in manifests.items() if all(digest in held for digest in one.number_of)}
         if offer.release in whole:  # cut off just before it was activated
             await self._make_active(offer, whole[offer.release])
@@ -91,15 +89,15 @@ class Intake:
             held = await self._decode(arrival, number, held)
         return await asyncio.to_thread(arrival.way, held)
 
-    def _manifests_of(self, key: CourseKey) -> dict[int, Manifest]:
+    def _manifests_of(self, offer: Offer) -> dict[int, Manifest]:
+        """The kept manifests of a course; one that rotted, or is not what is signed now, is left out."""
         manifests = {}
         for bundle in self._store.manifests():
-            if bundle.startswith(f"bundles/{key[0]}/{key[1]}."):
-                try:
+            if bundle.startswith(f"bundles/{offer.publisher}/{offer.course}."):
+                with suppress(AlforjaError):
                     manifest = self._store.get_manifest(bundle)
-                except AlforjaError:  # rotted: it is fetched again
-                    continue
-                manifests[manifest.release] = manifest
+                    if bundle != offer.bundle or sign_name(manifest)[0] == offer.manifest_digest:
+                        manifests[manifest.release] = manifest
         return manifests
 
     async def _open(self, hop: Hop, held: Manifest | None, known: Manifest | None) -> Arrival | None:
@@ -188,7 +186,7 @@ class Intake:
         """Serve a whole release, unless it only is a stage on the way to a newer one."""
         await self._expect(offer, manifest)
         if newest(self._offers, await self._ledger.refused()).get(offer.key) == offer:
-            await self._ledger.activate(*offer.key, offer.release)
+            await self._ledger.activate(*offer.key, offer.release, offer.manifest_digest)
             self._outcome.activated.append(describe(offer))
         self._arrivals.pop(offer.key, None)
         await asyncio.to_thread(self._store.drop_partial, offer.bundle)
@@ -209,3 +207,10 @@ class Intake:
             for key, offer in sorted(wanted.items())
             if key in subscribed and active.get(key, 0) < offer.release
         ]
+
+
+def _is_current(release: Release, offer: Offer) -> bool:
+    """Tell whether what is served is as new as an offer, and, at the same number, the same."""
+    if release.release != offer.release:
+        return release.release > offer.release
+    return release.digest == offer.manifest_digest
