@@ -94,22 +94,20 @@ def measure_sample(name: str, scratch: Path) -> str:
             run("alforja-hub", "--home", str(hub), "import", str(tree), "--course", name, "--as", "folder")
             hub_cpu[number] = run("alforja-hub", "--home", str(hub), "publish", name).cpu_s
             sizes[number] = folder_size(hub / "repository")
-            install = sync(proxy, folder / f"node{number}", name, hub, trees[number], f"install v{number}")
+            install = sync(proxy, folder / f"node{number}", hub, tree, course=name, name=f"install v{number}")
             install.others["tar, zstd -19"] = tar_zstd(tars[number])
             rows.append(install)
             for old in range(1, number):
                 node = folder / f"node{old}-{number}"
                 shutil.copytree(folder / f"node{old}", node)
-                row = sync(proxy, node, name, hub, trees[number], f"v{old} to v{number}")
-                row.others = update_sizes(
-                    trees[old], trees[number], tars[old], tars[number], folder / f"others{old}{number}"
-                )
+                row = sync(proxy, node, hub, tree, course=name, name=f"v{old} to v{number}")
+                row.others = update_sizes(trees[old], tree, tars[old], tars[number], folder / f"others{old}{number}")
                 rows.append(row)
     rows.sort(key=lambda row: (not row.name.startswith("install"), row.name != "v1 to v2", row.name != "v2 to v3"))
     return format_sample(name, rows, hub_cpu, sizes, {number: folder_size(tree) for number, tree in trees.items()})
 
 
-def sync(proxy: CountingProxy, node: Path, course: str, hub: Path, tree: Path, name: str) -> Row:
+def sync(proxy: CountingProxy, node: Path, hub: Path, tree: Path, *, course: str, name: str) -> Row:
     """Sync one node through the proxy, and check that it got exactly the tree."""
     home = ("--home", str(node))
     if not node.exists():
@@ -154,8 +152,8 @@ def measure_small_things(scratch: Path) -> str:
         with listening_to_packets(port) as heard:
             run("alforja-node", *home, "sync")
         lines.append(
-            f"| the same, on the wire | {heard['ip_payload']} bytes of IP payload, {heard['ip_bytes']} with IP headers, "
-            f"{heard['packets']} packets | 700 bytes of IP payload |"
+            f"| the same, on the wire | {heard['ip_payload']} bytes of IP payload, {heard['ip_bytes']} with "
+            f"IP headers, {heard['packets']} packets | 700 bytes of IP payload |"
         )
     lines.append(f"| node serving, idle, resident memory | {idle_memory(node):.1f} MiB | 60 MiB |")
     times = sorted(timed("alforja-node", "--help") for _ in range(10))
@@ -177,7 +175,9 @@ def idle_memory(node: Path) -> float:
         "--content-port",
         "0",
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
+    ) as process:
         try:
             assert process.stdout is not None
             address = re.search(r"http://\S+", process.stdout.readline())
@@ -210,9 +210,11 @@ def run(program: str, *arguments: str) -> Cost:
     """Run one of our commands; measure it and its children."""
     with tempfile.TemporaryFile() as errors:
         command = [str(BIN / program), *arguments]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment())
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, env=environment(), start_new_session=True
+        )
         assert process.stdout is not None
-        with peak_memory(process.pid) as peak:
+        with peak_memory(process.pid) as peak, session_cpu(process.pid) as workers:
             output = process.stdout.read().decode()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -221,7 +223,7 @@ def run(program: str, *arguments: str) -> Cost:
             raise RuntimeError(
                 f"{program} {' '.join(arguments)} ended with {process.returncode}: {errors.read().decode()}"
             )
-    return Cost(usage.ru_utime + usage.ru_stime, peak[0] / 1024, output)
+    return Cost(usage.ru_utime + usage.ru_stime + sum(workers.values()), peak[0] / 1024, output)
 
 
 @contextmanager
@@ -247,6 +249,29 @@ def peak_memory(pid: int) -> Iterator[list[int]]:
         thread.join()
 
 
+@contextmanager
+def session_cpu(pid: int) -> Iterator[dict[int, float]]:
+    """Watch the CPU seconds of the worker processes that a process starts; they are not its children to wait for."""
+    seen: dict[int, float] = {}
+    stop, tick = threading.Event(), os.sysconf("SC_CLK_TCK")
+
+    def watch() -> None:
+        while not stop.wait(0.05):
+            for path in Path("/proc").glob("[0-9]*/stat"):
+                with suppress(OSError, IndexError):
+                    fields = path.read_text().rpartition(")")[2].split()
+                    if int(fields[3]) == pid and int(path.parent.name) != pid:
+                        seen[int(path.parent.name)] = (int(fields[11]) + int(fields[12])) / tick
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        thread.join()
+
+
 def timed(program: str, *arguments: str) -> float:
     """Seconds from start to end of a command."""
     start = time.perf_counter()
@@ -266,16 +291,31 @@ def folder_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+HEADING = """# Benchmarks
+
+Made by `make bench` on {machine}, {cores} cores, Python {python}. Bytes are exact and counted at a proxy between node and
+hub: requests and responses, headers and bodies, both ways; trust metadata, manifest and frames. CPU seconds and memory are of
+the processes measured; the machine is shared, so compare within this page. Other tools are Debian's packages; for them only
+the bytes of the delta are counted, no transport and no signatures.
+
+Every sync was checked: `alforja-node export`, then `diff -r` against the published tree.
+
+"""
+
+
 def heading() -> str:
     """Say what made the page, and on what."""
-    return (
-        "# Benchmarks\n\nMade by `make bench` on "
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}. Bytes are exact and counted at a proxy "
-        "between node and hub: requests, responses, headers and bodies, both ways; trust metadata, manifest and frames. CPU "
-        "seconds and memory are of the process measured; the machine is shared, so compare within this page. Other tools: "
-        "Debian's packages; for them only the bytes of the delta are counted, no transport and no signatures.\n\n"
-        "Every sync was checked: `alforja-node export` and `diff -r` against the published tree.\n\n"
-    )
+    return HEADING.format(machine=platform.machine(), cores=os.cpu_count(), python=platform.python_version())
+
+
+def row_line(row: Row) -> str:
+    """One sync as a line of the table."""
+    best = min(row.others, key=lambda tool: row.others[tool])
+    cells = [row.name, f"{row.total:,}", f"{row.up:,}", f"{row.down:,}", row.requests]
+    cells += [f"{row.by_kind[kind]:,}" for kind in ("trust", "manifest", "frames")]
+    cells += [f"{best} {row.others[best]:,}", f"{row.total / row.others[best]:.3f}"]
+    cells += [f"{row.node.cpu_s:.2f}", f"{row.node.peak_mib:.0f}"]
+    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def format_sample(
@@ -283,17 +323,9 @@ def format_sample(
 ) -> str:
     """One sample as Markdown."""
     lines = [f"## {name}", ""]
-    lines += [
-        "| sync | bytes | up | down | requests | trust | manifest | frames | best other | ratio | node CPU s | node peak MiB |"
-    ]
-    lines += ["| --- " * 12 + "|"]
-    for row in rows:
-        best = min(row.others, key=lambda tool: row.others[tool])
-        kinds = " | ".join(f"{row.by_kind[kind]:,}" for kind in ("trust", "manifest", "frames"))
-        lines.append(
-            f"| {row.name} | {row.total:,} | {row.up:,} | {row.down:,} | {row.requests} | {kinds} | "
-            f"{best} {row.others[best]:,} | {row.total / row.others[best]:.3f} | {row.node.cpu_s:.2f} | {row.node.peak_mib:.0f} |"
-        )
+    names = "sync,bytes,up,down,requests,trust,manifest,frames,best other,ratio,node CPU s,node peak MiB".split(",")
+    lines += ["| " + " | ".join(names) + " |", "| --- " * len(names) + "|"]
+    lines += [row_line(row) for row in rows]
     tools = list(rows[-1].others)
     lines += ["", "| update, bytes | alforja | " + " | ".join(tools) + " |", "| --- " * (len(tools) + 2) + "|"]
     for row in rows:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class CountingProxy:
         """Begin to count anew."""
         self.count = Count()
 
-    def __enter__(self) -> "CountingProxy":
+    def __enter__(self) -> Self:
         self._thread.start()
         self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
         return self
