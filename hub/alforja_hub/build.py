@@ -22,6 +22,7 @@ from alforja_packaging.seal import Draft
 from alforja_packaging.similarity import Features, find_features
 
 ENCODER_VERSION = 1  # part of every cache key: raise it when `seal.encode` changes
+INSTALL_PACKS_MAX = 8  # a first install scattered over more is built anew: it costs requests, and context
 ELIDE_BELOW_BYTES = 512 * 1024  # frames of an update; below it, digests would be a notable part of what is sent
 
 Run = tuple[str, int, int]
@@ -80,9 +81,10 @@ class Builder:
             place: (self._runs(draft.outputs, manifest, None), self._runs(draft.bases, manifest, held))
             for place, draft in enumerate(planned) if isinstance(draft, Draft)
         }  # fmt: skip
+        tie = 0.0 if held else seal.INSTALL_PLAIN_WITHIN
         targets = {place: self._cache / "frames" / self._cache_key(planned[place], manifest, held) for place in jobs}
         running = {
-            self._executor.submit(encode_frame, outputs, bases, str(targets[place])): place
+            self._executor.submit(encode_frame, outputs, bases, str(targets[place]), tie): place
             for place, (outputs, bases) in jobs.items()
         }
         done: dict[int, Frame] = {}
@@ -106,7 +108,7 @@ class Builder:
         ]
 
     def _cache_key(self, draft: Frame | Draft, manifest: Manifest, held: Manifest | None) -> str:
-        hasher = hashlib.sha256(str(ENCODER_VERSION).encode())
+        hasher = hashlib.sha256(f"{ENCODER_VERSION} {held is None}".encode())
         for pieces, older in ((draft.outputs, None), (draft.bases, held)):
             for piece, digest in zip(pieces, _digests(pieces, manifest, older), strict=True):
                 hasher.update(digest + piece.offset.to_bytes(8) + piece.length.to_bytes(8))
@@ -125,7 +127,7 @@ class Builder:
             return features
 
 
-def encode_frame(outputs: Sequence[Run], bases: Sequence[Run], target: str) -> tuple[str, int]:
+def encode_frame(outputs: Sequence[Run], bases: Sequence[Run], target: str, plain_if_within: float) -> tuple[str, int]:
     """Encode one frame into the cache file `target`, unless it is there; give its kind and length.
 
     Runs in a worker process. The kind is the first line of a small file beside it.
@@ -134,7 +136,8 @@ def encode_frame(outputs: Sequence[Run], bases: Sequence[Run], target: str) -> t
     kind_path = path.with_suffix(".kind")
     if path.exists() and kind_path.exists():
         return kind_path.read_text(), path.stat().st_size
-    kind, data = seal.encode(b"".join(map(_read_run, outputs)), b"".join(map(_read_run, bases)))
+    output, held = (b"".join(map(_read_run, runs)) for runs in (outputs, bases))
+    kind, data = seal.encode(output, held, plain_if_within=plain_if_within)
     shelf.put_cached(path, data)
     shelf.put_cached(kind_path, kind.encode())
     return kind, len(data)
@@ -148,10 +151,15 @@ def write_pack(folder: Path, pack: Pack) -> None:
 def kept_frames(
     manifest: Manifest, earlier: Manifest, frames: Sequence[Frame], packs: Sequence[str], earlier_name: str
 ) -> tuple[Sequence[Frame], Sequence[str]]:
-    """Choose what of an earlier first install still holds; give frames and the packs they lie in, renumbered."""
+    """Choose what of an earlier first install still holds; give frames and the packs they lie in, renumbered.
+
+    Nothing, when it has come to lie in too many packs.
+    """
     kept = seal.find_kept(manifest, earlier, frames)
     names = [earlier_name, *packs]
     used = sorted({frame.pack for frame in kept})
+    if len(used) > INSTALL_PACKS_MAX:
+        return (), ()
     number_of = {pack: number for number, pack in enumerate(used, start=1)}
     return [replace(frame, pack=number_of[frame.pack]) for frame in kept], [names[pack] for pack in used]
 

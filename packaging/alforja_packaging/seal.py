@@ -23,6 +23,7 @@ UPDATE_FRAME_BYTES: Final = 24 * 2**20  # with same-path bases; leaves 8 MiB for
 
 UPDATE_WORTH: Final = 64  # a base must serve for one byte in so many of its own
 INSTALL_WORTH: Final = 4  # stricter: every base ties a lesson to another one
+INSTALL_PLAIN_WITHIN: Final = 0.03  # and what a tie must save, or the frame does without
 
 FeaturesOf = Callable[[bytes, Piece], Features]
 """Features of a piece of the content with a digest."""
@@ -120,22 +121,28 @@ def find_kept(manifest: Manifest, earlier: Manifest, frames: Iterable[Frame]) ->
         kept = still
 
 
-def encode(output: bytes, bases: bytes) -> tuple[str, bytes]:
-    """Encode one frame by every setting worth trying; give the kind and bytes of the smallest."""
+def encode(output: bytes, bases: bytes, *, plain_if_within: float = 0.0) -> tuple[str, bytes]:
+    """Encode one frame by every setting worth trying; give the kind and bytes of the smallest.
+
+    A frame without bases is preferred if it is larger by no more than the part
+    `plain_if_within`: it holds for longer, as no other frame's fate is its own.
+    """
     plain = KINDS["plain"]
     probe = plain.encode(output, b"", {"compression_level": 3})
-    trials = [("plain", probe)]
-    opaque = len(probe) > _INCOMPRESSIBLE * len(output)
-    if not bases and not opaque:
-        trials.append(("plain", plain.encode(output, b"", _HARDEST)))
-    if bases:
-        small = len(output) + len(bases) <= _TRIAL_MAX_BYTES
-        for far in (1, 0) if small else (1,):
-            options = _HARDEST | {"enable_long_distance_matching": far}
-            trials.append(("prefix", KINDS["prefix"].encode(output, bases, options)))
-        if not opaque and len(trials[-1][1]) > len(probe) // 2:
-            trials.append(("plain", plain.encode(output, b"", _HARDEST)))
-    return min(trials, key=lambda trial: len(trial[1]))
+    if not bases:
+        opaque = len(probe) > _INCOMPRESSIBLE * len(output)
+        best = probe if opaque else min(probe, plain.encode(output, b"", _HARDEST), key=len)
+        return "plain", best
+    reaches = (1, 0) if len(output) + len(bases) <= _TRIAL_MAX_BYTES else (1,)
+    prefix = min(
+        (KINDS["prefix"].encode(output, bases, _HARDEST | {"enable_long_distance_matching": far}) for far in reaches),
+        key=len,
+    )
+    if len(prefix) > len(probe) // 2:  # otherwise no effort without bases comes near
+        alone = min(probe, plain.encode(output, b"", _HARDEST), key=len)
+        if len(alone) <= len(prefix) * (1 + plain_if_within):
+            return "plain", alone
+    return "prefix", prefix
 
 
 def _install_groups(manifest: Manifest, order: Iterable[tuple[Part, int]]) -> Iterator[tuple[Piece, ...]]:

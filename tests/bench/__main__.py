@@ -293,14 +293,18 @@ def folder_size(folder: Path) -> int:
 
 HEADING = """# Benchmarks
 
-Made by `make bench` on {machine}, {cores} cores, Python {python}. Bytes are exact and counted at a proxy between node and
-hub: requests and responses, headers and bodies, both ways; trust metadata, manifest and frames. CPU seconds and memory are of
-the processes measured; the machine is shared, so compare within this page. Other tools are Debian's packages; for them only
-the bytes of the delta are counted, no transport and no signatures.
+Made by `make bench` on {machine}, {cores} cores, Python {python}. Bytes are exact and counted at a proxy between node
+and hub: requests and responses, headers and bodies, both ways; trust metadata, manifest and frames. CPU seconds and
+memory are of the processes measured; the machine is shared, so compare within this page. Other tools are Debian's
+packages; for them only the bytes of the delta are counted, no transport and no signatures.
 
 Every sync was checked: `alforja-node export`, then `diff -r` against the published tree.
 
 """
+COLUMNS = (
+    "sync", "bytes", "up", "down", "requests", "trust", "manifest", "frames", "best other", "ratio",
+    "node CPU s", "node peak MiB",
+)  # fmt: skip
 
 
 def heading() -> str:
@@ -323,8 +327,7 @@ def format_sample(
 ) -> str:
     """One sample as Markdown."""
     lines = [f"## {name}", ""]
-    names = "sync,bytes,up,down,requests,trust,manifest,frames,best other,ratio,node CPU s,node peak MiB".split(",")
-    lines += ["| " + " | ".join(names) + " |", "| --- " * len(names) + "|"]
+    lines += ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
     lines += [row_line(row) for row in rows]
     tools = list(rows[-1].others)
     lines += ["", "| update, bytes | alforja | " + " | ".join(tools) + " |", "| --- " * (len(tools) + 2) + "|"]

@@ -11,7 +11,7 @@ from alforja_node.library.addresses import resolve
 from alforja_node.library.files import Files, Memory
 from alforja_node.library.markdown import ANCHOR, render_markdown
 from alforja_node.library.parts import Caption, Page, PageKind, Parts, lesson_pages, make_parts, plays_itself
-from alforja_node.library.rawhtml import Addresses, Shows
+from alforja_node.library.rawhtml import Addresses, Leads, Shows
 from alforja_node.library.reader import Reader
 from alforja_node.library.view import Place, Shown, lesson_state
 from alforja_packaging.course import Lesson
@@ -52,6 +52,7 @@ class Lessons:
     def __init__(self, files: Files, rendered_max_bytes: int = RENDERED_MAX_BYTES) -> None:
         self._files = files
         self._rendered: Memory[tuple[object, ...]] = Memory(rendered_max_bytes)
+        self._rendering: dict[tuple[object, ...], asyncio.Future[bytes]] = {}
 
     async def prepare(self, shown: Shown, place: Place, reader: Reader) -> tuple[Parts, list[Block]]:
         """Prepare a lesson. Raises Unreadable when one of its pages cannot be read."""
@@ -71,15 +72,23 @@ class Lessons:
         file = shown.manifest.by_path[page.path]
         package = (shown.manifest.publisher, shown.manifest.course.id, shown.manifest.release)
         key = (*package, file.path, file.digest, place.row.title.text, reader.chosen, str(reader.content))
-        held = None if shown.missing else self._rendered.get(key)
-        if held is None:
-            text = _decode(await self._files.get(file))
-            addresses = make_addresses(shown, place.lesson, page.path, reader)
-            html = await asyncio.to_thread(render_markdown, text, place.row.title.text, addresses)
-            held = html.encode("utf-8", "replace")
+        html = self._rendered.get(key) if not shown.missing else None
+        if html is None:
+            # A whole class opens the lesson at once: it is rendered for the first of them.
+            work = self._rendering.get(key)
+            if work is None:
+                work = self._rendering[key] = asyncio.ensure_future(self._render_anew(shown, place, page, reader))
+                work.add_done_callback(lambda _: self._rendering.pop(key))
+            html = await asyncio.shield(work)
             if not shown.missing:
-                self._rendered.put(key, held)
-        return Markup(held.decode())  # noqa: S704 (made by render_markdown, which lets no HTML through)
+                self._rendered.put(key, html)
+        return Markup(html.decode())  # noqa: S704 (made by render_markdown, which lets no HTML through)
+
+    async def _render_anew(self, shown: Shown, place: Place, page: Page, reader: Reader) -> bytes:
+        text = _decode(await self._files.get(shown.manifest.by_path[page.path]))
+        addresses = make_addresses(shown, place.lesson, page.path, reader)
+        html = await asyncio.to_thread(render_markdown, text, place.row.title.text, addresses)
+        return html.encode("utf-8", "replace")
 
 
 def make_addresses(shown: Shown, lesson: Lesson, page: str, reader: Reader) -> Addresses:
@@ -92,22 +101,22 @@ def make_addresses(shown: Shown, lesson: Lesson, page: str, reader: Reader) -> A
     }
     played = plays_itself(shown, lesson)
 
-    def link(address: str) -> str | None:
+    def link(address: str) -> Leads | None:
         if address.lower().startswith(_OUTSIDE):
-            return address
+            return Leads(address, out=True)
         found = _find(shown, page, address)
         if found is None:
             return None
         path, fragment = found
         anchor = f"#{ANCHOR}{fragment}" if fragment else ""
         if path == page:
-            return anchor or "#main"
+            return Leads(anchor or "#main")
         if path in played:
-            return "#watch"  # the player below the text, which has the captions
+            return Leads("#watch")  # the player below the text, which has the captions
         if path in lessons:
             manifest = shown.manifest
-            return reader.course_link(manifest.publisher, manifest.course.id, lessons[path].id) + anchor
-        return reader.file_url(shown.manifest, path) + (f"#{fragment}" if fragment else "")
+            return Leads(reader.course_link(manifest.publisher, manifest.course.id, lessons[path].id) + anchor)
+        return Leads(reader.file_url(shown.manifest, path) + (f"#{fragment}" if fragment else ""))
 
     def picture(address: str) -> Shows | None:
         if address.startswith("data:image/"):

@@ -107,9 +107,9 @@ def _mend(children: Sequence["Token"], addresses: Addresses) -> list["Token"]:
 def _mend_one(token: "Token", addresses: Addresses, sieve: Sieve, links: list[bool]) -> "Token":
     match token.type:
         case "link_open":
-            url = addresses.link(str(token.attrs.get("href", "")))
-            links.append(url is not None)
-            return _ready("" if url is None else open_link(url))
+            leads = addresses.link(str(token.attrs.get("href", "")))
+            links.append(leads is not None)
+            return _ready("" if leads is None else open_link(leads))
         case "link_close":
             return _ready("</a>" if links and links.pop() else "")
         case "image":

@@ -110,7 +110,7 @@ class _Library:
         headers[hdrs.X_CONTENT_TYPE_OPTIONS] = "nosniff"
         headers["Referrer-Policy"] = "no-referrer"
         headers.pop(hdrs.SERVER, None)
-        if response.content_type == "text/html" and response.status != 400:
+        if response.content_type == "text/html":
             headers[hdrs.CONTENT_SECURITY_POLICY] = self._policy(request)
 
     async def _find(self, request: web.Request) -> Shown:
