@@ -1,7 +1,7 @@
 """The main job, shown on this machine: publish, sync, update by delta, serve.
 
-    make demo              our own small course, in two releases
-    make demo COURSE=olx   the Open edX demo course, in three (needs ../shared/samples)
+make demo              our own small course, in two releases
+make demo COURSE=olx   the Open edX demo course, in three (needs ../shared/samples)
 """
 
 import argparse
@@ -76,7 +76,16 @@ def show(course: str, versions: list[Path], scratch: Path, *, serve: bool, port:
     alforja("node", node, "status")
     if serve:
         say("The library is open; stop it with Ctrl-C.")
-        command = [str(BIN / "alforja-node"), "--home", str(node), "serve", "--port", str(port), "--content-port", str(port + 1)]
+        command = [
+            str(BIN / "alforja-node"),
+            "--home",
+            str(node),
+            "serve",
+            "--port",
+            str(port),
+            "--content-port",
+            str(port + 1),
+        ]
         try:
             return subprocess.run([*command, "--host", "127.0.0.1"], check=False).returncode
         except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """Which release is wanted, and the cheapest way to it."""
 
+from collections.abc import Sequence
 from itertools import combinations
 
 from hypothesis import given
@@ -25,7 +26,9 @@ def test_the_newest_release_is_wanted_unless_a_person_has_left_it() -> None:
 
 
 def test_statements_of_another_shape_are_passed_over() -> None:
-    offer = Offer("moe", "maths", 2, bytes(32), 1, {"install": "soon", "from": {"1": [50, 10], "x": [1, 2], "0": [1, 5]}})
+    offer = Offer(
+        "moe", "maths", 2, bytes(32), 1, {"install": "soon", "from": {"1": [50, 10], "x": [1, 2], "0": [1, 5]}}
+    )
 
     assert [hop.from_release for hop in hops_to(offer)] == [0]
 
@@ -51,9 +54,7 @@ def graphs(draw: st.DrawFn) -> tuple[list[Offer], frozenset[int]]:
     count = draw(st.integers(1, 5))
     offers = []
     for release in range(1, count + 1):
-        updates = {
-            old: draw(st.integers(10, 5_000)) for old in range(1, release) if draw(st.booleans())
-        }
+        updates = {old: draw(st.integers(10, 5_000)) for old in range(1, release) if draw(st.booleans())}
         offers.append(an_offer(release, draw(st.none() | st.integers(10, 9_000)), updates))
     return offers, frozenset(draw(st.sets(st.integers(1, max(1, count - 1)), max_size=3))) - {count}
 
@@ -77,9 +78,8 @@ def test_no_route_is_cheaper_than_the_one_chosen(world: tuple[list[Offer], froze
         assert price(chosen) <= min(map(price, routes))
 
 
-def leads(route: tuple[Hop, ...] | object, held: frozenset[int], goal: int) -> bool:
+def leads(hops: Sequence[Hop], held: frozenset[int], goal: int) -> bool:
     at: int | None = None
-    hops = list(route)  # type: ignore[call-overload]
     if hops[0].from_release is not None and hops[0].from_release not in held:
         return False
     for number, hop in enumerate(hops):
@@ -89,5 +89,5 @@ def leads(route: tuple[Hop, ...] | object, held: frozenset[int], goal: int) -> b
     return at == goal
 
 
-def price(route: tuple[Hop, ...] | object) -> int:
-    return sum(hop.total + REQUEST_COST_BYTES for hop in route)  # type: ignore[attr-defined]
+def price(route: Sequence[Hop]) -> int:
+    return sum(hop.total + REQUEST_COST_BYTES for hop in route)

@@ -1,6 +1,7 @@
 """What a contact carries, as properties over any state of things."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -142,9 +143,7 @@ def test_frames_of_lessons_cores_come_before_all_others(world: tuple[Way, ...]) 
 
 
 @given(worlds, budgets)
-def test_whole_releases_are_made_visible_before_anything_is_fetched(
-    world: tuple[Way, ...], budget: int | None
-) -> None:
+def test_whole_releases_are_made_visible_before_anything_is_fetched(world: tuple[Way, ...], budget: int | None) -> None:
     plan = plan_contact(world, budget)
     activations = [step for step in plan if isinstance(step, Activate)]
 
@@ -154,7 +153,7 @@ def test_whole_releases_are_made_visible_before_anything_is_fetched(
 @given(worlds, budgets)
 def test_a_run_is_one_contiguous_range_of_one_pack(world: tuple[Way, ...], budget: int | None) -> None:
     for run in runs_of(plan_contact(world, budget)):
-        for one, other in zip(run, run[1:], strict=False):
+        for one, other in pairwise(run):
             assert (one.pack, one.last + 1) == (other.pack, other.first)
 
 

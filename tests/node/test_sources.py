@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -52,7 +53,9 @@ async def read(source: Source, path: str, first: int, last: int) -> bytes:
 
 @KINDS
 @pytest.mark.parametrize(("first", "last"), [(0, 0), (0, len(DATA) - 1), (1_000, 400_000), (len(DATA) - 1,) * 2])
-async def test_a_range_is_exactly_what_was_asked_for(repository: Path, kind: Callable[..., object], first: int, last: int) -> None:
+async def test_a_range_is_exactly_what_was_asked_for(
+    repository: Path, kind: Callable[..., object], first: int, last: int
+) -> None:
     async with kind(repository) as source:  # type: ignore[attr-defined]
         assert await read(source, PACK, first, last) == DATA[first : last + 1]
         assert source.traffic.received >= last - first + 1
@@ -61,7 +64,7 @@ async def test_a_range_is_exactly_what_was_asked_for(repository: Path, kind: Cal
 @KINDS
 async def test_a_range_beyond_the_end_is_refused(repository: Path, kind: Callable[..., object]) -> None:
     async with kind(repository) as source:  # type: ignore[attr-defined]
-        with pytest.raises(VerifyError, match="bundles/moe/maths.1/install"):
+        with pytest.raises(VerifyError, match=re.escape(PACK)):
             await read(source, PACK, 0, len(DATA))
 
 
@@ -148,7 +151,9 @@ LIES: dict[str, tuple[Answer, type[Exception], str]] = {
         lambda _: web.Response(status=206, body=DATA[:12], headers={"Content-Range": f"bytes 0-10/{len(DATA)}"}),
         VerifyError, "not the length",
     ),
-    "a redirect": (lambda _: web.Response(status=302, headers={"Location": "http://169.254.169.254/"}), LinkError, "redirects"),
+    "a redirect": (
+        lambda _: web.Response(status=302, headers={"Location": "http://169.254.169.254/"}), LinkError, "redirects",
+    ),
     "a fault": (lambda _: web.Response(status=500), LinkError, "answers 500"),
 }  # fmt: skip
 
@@ -166,6 +171,6 @@ async def test_an_answer_that_is_not_the_range_is_refused_before_it_is_read(lie:
 
 async def test_a_hub_that_cannot_be_reached_is_a_lost_link() -> None:
     source = open_source("http://127.0.0.1:9")
-    with pytest.raises(LinkError, match="http://127.0.0.1:9"):
+    with pytest.raises(LinkError, match=re.escape("http://127.0.0.1:9")):
         await source.check("trust/after/0", max_bytes=10)
     await source.close()

@@ -162,7 +162,9 @@ async def test_what_arrived_from_one_source_is_continued_from_another(tmp_path: 
         stick = CuttingSource(hub.repository, 10**9)
         await school.contact(stick)
 
-        fetched = [(path, byte) for path, first, last in link.streamed + stick.streamed for byte in range(first, last + 1)]
+        fetched = [
+            (path, byte) for path, first, last in link.streamed + stick.streamed for byte in range(first, last + 1)
+        ]
         assert len(fetched) == len(set(fetched))
         assert await school.tree() == first_tree()
 
@@ -334,7 +336,11 @@ async def test_an_export_equals_the_tree_and_refuses_to_overwrite(tmp_path: Path
         kept = await load_releases(school.store, school.ledger)
         export(school.store, kept[0].manifest, tmp_path / "out")
 
-        assert {str(path.relative_to(tmp_path / "out")): path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == tree
+        assert {
+            str(path.relative_to(tmp_path / "out")): path.read_bytes()
+            for path in (tmp_path / "out").rglob("*")
+            if path.is_file()
+        } == tree
         with pytest.raises(RequestError, match="is not an empty folder"):
             export(school.store, kept[0].manifest, tmp_path / "out")
 

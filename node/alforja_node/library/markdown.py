@@ -100,8 +100,15 @@ def _words_of(inline: "Token") -> str:
 def _mend(children: Sequence["Token"], addresses: Addresses) -> list["Token"]:
     """Decide every address in a run of text; what leads nowhere keeps its words alone."""
     links: list[bool] = []
-    sieve = Sieve(addresses)
-    return [*(_mend_one(token, addresses, sieve, links) for token in children), _ready(sieve.close())]
+    sieves = [Sieve(addresses)]  # one for each depth, so that raw HTML and Markdown never close one another
+    mended = []
+    for token in children:
+        if token.nesting < 0:
+            mended.append(_ready(sieves.pop().close()))
+        mended.append(_mend_one(token, addresses, sieves[-1], links))
+        if token.nesting > 0:
+            sieves.append(Sieve(addresses))
+    return [*mended, _ready(sieves.pop().close())]
 
 
 def _mend_one(token: "Token", addresses: Addresses, sieve: Sieve, links: list[bool]) -> "Token":

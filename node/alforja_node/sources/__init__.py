@@ -9,7 +9,7 @@ from pathlib import Path
 from alforja_node.sources.directory import DirectorySource
 from alforja_node.sources.protocol import Answer, NotThere, Source, Traffic
 
-__all__ = ["Answer", "NotThere", "Source", "Traffic", "open_source"]
+__all__ = ["Answer", "DirectorySource", "NotThere", "Source", "Traffic", "open_source"]
 
 
 def open_source(address: str) -> Source:
