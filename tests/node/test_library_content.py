@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientPayloadError, web
+from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from alforja_node.library.addresses import format_path
 from alforja_node.library.content import SANDBOX
-from alforja_node.library.files import Memory
+from alforja_node.library.files import Memory, _FromDisk
 from alforja_packaging.manifest import Manifest
 from tests.node.library_shelf import BIG, Served, SimulatedShelf, ask_raw, make_manifest, serve
 
@@ -236,6 +238,37 @@ async def test_a_file_that_is_no_longer_what_it_was_is_not_served(
     assert got.status == 503
     assert "cannot be read" in text
     assert path in caplog.text
+
+
+async def test_a_reader_who_leaves_in_the_middle_troubles_nobody(
+    shelf: SimulatedShelf, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {"long.mp4": bytes(32 * 2**20)}
+    shelf.put(make_manifest(files), files)
+    async with serve(shelf) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.content_port)
+        writer.write(f"GET {PACKAGE}long.mp4 HTTP/1.1\r\nHost: 127.0.0.1:{served.content_port}\r\n\r\n".encode())
+        assert await reader.read(15) == b"HTTP/1.1 200 OK"
+        writer.transport.abort()
+        async with served.content.get(PACKAGE + "long.mp4", headers={"Range": "bytes=0-9"}) as got:
+            assert await got.read() == bytes(10)
+
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_file_that_shrinks_while_it_is_sent_is_cut_short_and_never_filled_up(tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    place.write_bytes(b"only this")
+
+    async def get(_request: web.Request) -> web.StreamResponse:
+        return _FromDisk(place.open("rb", buffering=0), 0, 100, status=200, headers={})
+
+    app = web.Application()
+    app.router.add_get("/", get)
+    async with TestClient(TestServer(app)) as client:
+        with pytest.raises(ClientPayloadError):
+            async with client.get("/") as got:
+                await got.read()
 
 
 async def test_a_rotten_page_is_not_served(served: Served, shelf: SimulatedShelf, manifest: Manifest) -> None:

@@ -1,5 +1,6 @@
 """The library's own pages, as a browser gets them."""
 
+import asyncio
 import gzip
 import logging
 import re
@@ -12,6 +13,10 @@ from urllib.parse import urlsplit
 import pytest
 from yarl import URL
 
+from alforja_node.library import lessons
+from alforja_node.library.markdown import render_markdown
+from alforja_node.library.pages import load_static
+from alforja_node.library.rawhtml import Addresses
 from alforja_packaging.course import Lesson, Section
 from alforja_packaging.manifest import Manifest
 from tests.node.library_shelf import Served, SimulatedShelf, ask_raw, make_manifest, serve
@@ -223,6 +228,46 @@ async def test_markdown_leads_to_lessons_players_and_the_contents_origin(served:
     assert "#watch" in links_of(html)
     assert content + "guide.pdf?open" in links_of(html)
     assert "nada</p>" in html
+
+
+async def test_a_page_links_by_folder_to_itself_and_out_of_the_school(shelf: SimulatedShelf) -> None:
+    files = {
+        "a.md": b"[o](https://example.org) [top](a.md) [app](app/) [d](d.csv#x) ![dot](data:image/png;base64,AA==)\n",
+        "app/index.html": b"app",
+        "d.csv": b"1,2",
+        "gone.md": b"x",
+    }
+    taught = [Lesson("a", {"en": "A"}, ("a.md",)), Lesson("app", {"en": "App"}, ("app/index.html",))]
+    shelf.put(make_manifest(files, taught), files, missing=["gone.md"])
+    async with serve(shelf) as served:
+        elements = Elements(await served.page("/c/moe/water/a/"))
+        links = [link["href"] for link in elements.of("a")]
+
+    assert {"href": "https://example.org", "rel": "external noopener noreferrer"} in elements.of("a")
+    assert {"#main", "/c/moe/water/app/", f"{served.content_origin}/moe/water/1/d.csv#x"} <= set(links)
+    assert elements.of("img")[0]["src"] == "data:image/png;base64,AA=="
+
+
+async def test_a_class_that_opens_one_lesson_at_once_has_it_rendered_once(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered = []
+
+    def render(text: str, title: str, addresses: Addresses) -> str:
+        rendered.append(title)
+        return render_markdown(text, title, addresses)
+
+    monkeypatch.setattr(lessons, "render_markdown", render)
+    pages = await asyncio.gather(*(served.page("/c/moe/water/salt/") for _ in range(30)))
+
+    assert (len(set(pages)), rendered) == (1, ["Sal"])
+
+
+async def test_the_style_is_light_and_asks_nothing_new_of_a_browser() -> None:
+    style = load_static()["library.css"].body.decode()
+
+    assert len(style) < 12 * 1024
+    assert not re.search(r"var\(|grid|url\(|@import|--\w", style)
 
 
 async def test_a_video_has_the_captions_that_are_named_like_it(served: Served) -> None:

@@ -234,6 +234,8 @@ def open_arrival(store: Store, hop: Hop, held: Manifest | None, known: Manifest 
         return None
     try:
         opened = parse_head(path.read_bytes()[: hop.head], held)
+        if hop.head + sum(frame.length for frame in opened.index.frames) > hop.total:
+            raise VerifyError(f"{hop.pack}: its index asks for more than the {hop.total} bytes that were signed for")
         manifest = known
         if manifest is None and not opened.missing:
             manifest = opened.complete({}, hop.offer.manifest_digest, hop.offer.bundle)
