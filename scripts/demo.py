@@ -45,7 +45,7 @@ def versions_of(course: str, scratch: Path) -> list[Path]:
         return []
     from backports import zstd  # noqa: PLC0415 (only this way needs it)
 
-    options = {zstd.DecompressionParameter.window_log_max: 31}
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 31}
     with zstd.open(archive, "rb", options=options) as packed:
         subprocess.run(["tar", "-xf", "-", "-C", str(scratch)], input=packed.read(), check=True)
     return sorted((scratch / "olx").iterdir())

@@ -16,6 +16,7 @@ else:
     from backports import zstd
 
 WINDOW_MAX_BYTES: Final = 32 * 2**20  # format.md section 7: what a board of 1 GiB can spare
+PREFIX_MIN_BYTES: Final = 8
 _PIECE = 256 * 1024
 
 Options = dict[str, int]
@@ -33,7 +34,7 @@ def decompress(
     more or fewer bytes than `size`.
     """
     decompressor = zstd.ZstdDecompressor(
-        zstd_dict=zstd.ZstdDict(prefix, is_raw=True).as_prefix if prefix else None,
+        zstd_dict=_referenced(prefix),
         options={zstd.DecompressionParameter.window_log_max: WINDOW_MAX_BYTES.bit_length() - 1},
     )
     given = 0
@@ -74,9 +75,14 @@ def compress(data: bytes, *, prefix: bytes = b"", options: Options | None = None
     chosen |= options or {}
     compressor = zstd.ZstdCompressor(
         options={getattr(zstd.CompressionParameter, name): value for name, value in chosen.items()},
-        zstd_dict=zstd.ZstdDict(prefix, is_raw=True).as_prefix if prefix else None,
+        zstd_dict=_referenced(prefix),
     )
     return compressor.compress(data, compressor.FLUSH_FRAME)
+
+
+def _referenced(prefix: bytes | bytearray | memoryview) -> tuple[zstd.ZstdDict, int] | None:
+    """A referenced prefix; zstd itself takes none of fewer than 8 bytes (format.md section 7)."""
+    return zstd.ZstdDict(prefix, is_raw=True).as_prefix if len(prefix) >= PREFIX_MIN_BYTES else None
 
 
 def window_log(reach: int) -> int:

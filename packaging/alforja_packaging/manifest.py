@@ -309,11 +309,12 @@ def _file_entries(fields: Mapping[str, Any]) -> list[tuple[str, int, str | None]
 
 
 def _parse_course(fields: Mapping[str, Any]) -> Course:
+    _refuse_empty(fields, "author", "description", "folders", "licence")
     return Course(
         id=_a(str, fields, "course"),
         title=_text(fields.get("title")),
         description=_text(fields.get("description", {})),
-        languages=tuple(_strings(fields.get("languages", []), "languages")),
+        languages=tuple(_strings(fields.get("languages"), "languages")),
         licence=_a(str, fields, "licence", ""),
         author=_a(str, fields, "author", ""),
         sections=tuple(
@@ -326,6 +327,7 @@ def _parse_course(fields: Mapping[str, Any]) -> Course:
 
 
 def _parse_lesson(fields: Mapping[str, Any]) -> Lesson:
+    _refuse_empty(fields, "rich")
     return Lesson(
         id=_a(str, fields, "id"),
         title=_text(fields.get("title")),
@@ -339,6 +341,13 @@ def _a(kind: type[_T], fields: Mapping[str, Any], name: str, default: _T | None 
     if not isinstance(value, kind) or isinstance(value, bool):
         raise FormatError(f"manifest: field `{name}` is missing or of the wrong kind")
     return value
+
+
+def _refuse_empty(fields: Mapping[str, Any], *names: str) -> None:
+    """What may be absent is absent when it is empty: one value, one form."""
+    for name in names:
+        if name in fields and not fields[name]:
+            raise FormatError(f"manifest: field `{name}` is empty, and so must not be there")
 
 
 def _text(value: object) -> Text:

@@ -18,6 +18,7 @@ from alforja_packaging.similarity import Candidate, Features, Pool
 CORE_FRAME_BYTES: Final = 256 * 1024  # on the wire, by rule of thumb: the price of taking one lesson alone
 RICH_FRAME_BYTES: Final = 4 * 2**20
 TEXT_SHRINKS_BY: Final = 6  # the rule of thumb
+INSTALL_FRAME_MAX_BYTES: Final = 16 * 2**20  # plain: leaves as much for bases
 ANCHOR_MAX_BYTES: Final = 4 * 2**20
 UPDATE_FRAME_BYTES: Final = 24 * 2**20  # with same-path bases; leaves 8 MiB for bases found by likeness
 
@@ -76,7 +77,7 @@ def plan_install(manifest: Manifest, kept: Sequence[Frame], features_of: Feature
     rank = {number: place for place, (_, number) in enumerate(order)}
     given = {piece.content for frame in kept for piece in frame.outputs}
     groups = list(_install_groups(manifest, [(part, number) for part, number in order if number not in given]))
-    anchor = _anchor(kept, groups)
+    anchor = _anchor(manifest, kept, groups)
     drafts = _with_bases(manifest, None, groups, features_of, anchor=anchor)
     planned: list[Frame | Draft] = [*kept, *drafts]
     return _keep_bases_first(planned, rank)
@@ -153,7 +154,8 @@ def _install_groups(manifest: Manifest, order: Iterable[tuple[Part, int]]) -> It
         content = manifest.contents[number]
         for piece in cut(number, content.size):
             add = piece.length // TEXT_SHRINKS_BY if is_text(content.path) else piece.length
-            if group and (part != last or cost + add > limit[part]):
+            full = cost + add > limit[part] or _size(group) + piece.length > INSTALL_FRAME_MAX_BYTES
+            if group and (part != last or full):
                 yield _texts_first(manifest, group)
                 group, cost = [], 0
             group.append(piece)
@@ -234,9 +236,9 @@ def _with_bases(
         yield Draft(group, (*(pieces[place] for place in reversed(found)), *default))
 
 
-def _anchor(kept: Sequence[Frame], groups: Sequence[tuple[Piece, ...]]) -> tuple[Piece, ...]:
+def _anchor(manifest: Manifest, kept: Sequence[Frame], groups: Sequence[tuple[Piece, ...]]) -> tuple[Piece, ...]:
     first = next((frame.outputs for frame in kept if not frame.bases), groups[0] if groups else ())
-    whole = tuple(piece for piece in first if piece.offset == 0 and piece.length)
+    whole = tuple(piece for piece in first if 0 < piece.length == manifest.contents[piece.content].size)
     return whole if _size(whole) <= ANCHOR_MAX_BYTES else ()
 
 

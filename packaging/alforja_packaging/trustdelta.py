@@ -72,19 +72,22 @@ def parse_delta(data: bytes, held_version: int, held: Mapping[str, bytes]) -> De
     if int(match[1]) > NEWEST_KNOWN:
         raise UnsupportedFormat("trust delta", int(match[1]), NEWEST_KNOWN)
     end = match.end() + int(match[2])
+    if end > len(data):
+        raise FormatError("trust delta: ends within its list of files")
     fields = parse_json(data[match.end() : end], "trust delta")
     versions = [fields.get("from"), fields.get("to")]
     if versions[0] != held_version or not all(type(one) is int and 0 <= one <= VERSION_MAX for one in versions):
         raise FormatError(f"trust delta: does not lead on from version {held_version}")
     entries = _entries(fields.get("files"), held)
     total = sum(length for _, _, length in entries)
-    prefix = _prefix([held_name for _, held_name, _ in entries], held)
-    if total + len(prefix) > METADATA_MAX_BYTES:
+    # Before the prefix is put together: thousands of entries may name one large held file.
+    if total + sum(len(held[name]) for _, name, _ in entries if name) > METADATA_MAX_BYTES:
         raise FormatError(f"trust delta: would rebuild {total} bytes, more than metadata may have")
     if not entries:
         if data[end:]:
             raise FormatError("trust delta: something follows its end")
         return Delta(held_version, fields["to"], {})
+    prefix = _prefix([held_name for _, held_name, _ in entries], held)
     whole = codec.decompress_whole(data[end:], size=total, prefix=prefix, what="trust delta")
     files, at = {}, 0
     for name, _, length in entries:
@@ -110,8 +113,9 @@ def _entries(value: object, held: Mapping[str, bytes]) -> list[tuple[str, str, i
     for entry in value:
         match entry:
             case [str(name), str(held_name), int(length)] if (
-                _NAME.fullmatch(name) and (held_name == "" or held_name in held) and 0 <= length <= METADATA_MAX_BYTES
-            ):
+                _NAME.fullmatch(name) and (not held_name or held_name in held)
+                and type(length) is int and 0 <= length <= METADATA_MAX_BYTES
+            ):  # fmt: skip
                 entries.append((name, held_name, length))
             case _:
                 raise FormatError(

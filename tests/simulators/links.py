@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from alforja_node.sources import DirectorySource
+from alforja_node.sources import Answer, DirectorySource, NotThere
 from alforja_packaging.errors import LinkError
 
 
@@ -42,3 +42,28 @@ class TamperingSource(DirectorySource):
         async for chunk in super().stream(path, first, last):
             yield self._change(path, at, chunk)
             at += len(chunk)
+
+
+class LyingSource(DirectorySource):
+    """A folder whose small files are answered as told: changed, withheld (None), or as they are."""
+
+    def __init__(self, root: Path, answer: Callable[[str, bytes], bytes | None]) -> None:
+        super().__init__(root)
+        self._answer = answer
+
+    async def check(self, path: str, *, max_bytes: int, etag: str | None = None) -> Answer:
+        """Give a changed answer."""
+        body = (await super().check(path, max_bytes=max_bytes, etag=etag)).body
+        changed = self._answer(path, body or b"")
+        if changed is None:
+            raise NotThere(self.name, path)
+        return Answer(changed)
+
+
+class NothingNewSource(DirectorySource):
+    """A source that says, as a server with ETags may, that nothing has changed."""
+
+    async def check(self, path: str, *, max_bytes: int, etag: str | None = None) -> Answer:
+        """Say so without a look."""
+        self.traffic.requests += 1
+        return Answer(None, etag)

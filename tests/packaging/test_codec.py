@@ -1,0 +1,80 @@
+"""zstd within bounds: bombs, truncation, what follows; and a second decoder that agrees."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alforja_packaging import codec
+from alforja_packaging.errors import VerifyError
+
+
+def text(size: int, seed: int = 1) -> bytes:
+    chance = random.Random(seed)
+    return b" ".join(b"w%d" % chance.randrange(300) for _ in range(size // 3))[:size]
+
+
+@given(st.binary(max_size=2_000), st.binary(max_size=2_000), st.integers(1, 400))
+@settings(deadline=None)
+def test_what_is_compressed_comes_back_in_any_pieces(data: bytes, prefix: bytes, step: int) -> None:
+    packed = codec.compress(data, prefix=prefix)
+    pieces = [packed[at : at + step] for at in range(0, len(packed), step)]
+
+    assert b"".join(codec.decompress(pieces, size=len(data), prefix=prefix, what="it")) == data
+
+
+def test_a_prefix_pays_as_a_patch_does() -> None:
+    old = random.Random(1).randbytes(2_000_000)
+    new = b"begin" + old[1_000_000:] + old[:1_000_000]
+
+    assert len(codec.compress(new, prefix=old)) < 300
+
+
+@pytest.mark.parametrize("prefix", [b"", text(50_000)])
+def test_another_library_reads_the_same(prefix: bytes) -> None:
+    data = text(80_000, seed=2) + prefix[:20_000]
+    packed = codec.compress(data, prefix=prefix)
+    other = zstandard.ZstdDecompressor(
+        dict_data=zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if prefix else None
+    )
+
+    assert other.stream_reader(packed).read(len(data) + 1) == data
+
+
+BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "cut short": (lambda packed: packed[:-1], "gives"),
+    "cut in half": (lambda packed: packed[: len(packed) // 2], "gives"),
+    "followed by a byte": (lambda packed: packed + b"x", "something follows its end"),
+    "twice": (lambda packed: packed * 2, "something follows its end"),
+    "no frame": (lambda _: b"no frame at all", "not a readable zstd frame"),
+    "changed": (lambda packed: packed[:-1] + bytes([packed[-1] ^ 1]), "not a readable zstd frame"),
+    "empty": (lambda _: b"", "gives 0"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_frame_is_refused_by_name(how: str) -> None:
+    breaking, words = BROKEN[how]
+    data = text(30_000)
+    with pytest.raises(VerifyError, match=f"pack 7: .*{words}"):
+        codec.decompress_whole(breaking(codec.compress(data)), size=len(data), what="pack 7")
+
+
+def test_a_bomb_is_stopped_at_the_size_that_was_stated() -> None:
+    bomb = codec.compress(bytes(64 * 2**20), options={"compression_level": 1})
+    given: list[bytes] = []
+    with pytest.raises(VerifyError, match="gives more than the 1000000 bytes it should"):
+        given.extend(codec.decompress([bomb], size=1_000_000, what="bomb"))
+
+    assert sum(map(len, given)) <= 1_000_000
+
+
+def test_a_window_beyond_the_bound_is_refused() -> None:
+    greedy = codec.compress(
+        text(200_000) * 400, options={"window_log": 27, "content_size_flag": 0, "compression_level": 1}
+    )
+    with pytest.raises(VerifyError, match="too much memory"):
+        codec.decompress_whole(greedy, size=200_000 * 400, what="frame")

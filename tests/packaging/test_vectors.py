@@ -1,0 +1,40 @@
+"""The vectors that lie in the repository are what the format says."""
+
+import pytest
+
+from alforja_packaging.index import sign_name
+from alforja_packaging.manifest import Manifest, parse_manifest
+from alforja_packaging.trustdelta import parse_delta
+from alforja_packaging.unseal import unseal
+from tests.simulators.packs import Sealed, contents_of
+from tests.vectors.make import FOLDER, HELD, LATER, NEW, OLD, canonical, manifest_of, sealed
+
+TREES = {1: OLD, 2: NEW}
+
+
+@pytest.mark.parametrize("name", canonical())
+def test_canonical_files_come_out_the_same_to_the_byte(name: str) -> None:
+    assert canonical()[name] == (FOLDER / name).read_bytes()
+
+
+@pytest.mark.parametrize("release", [1, 2])
+def test_a_stored_manifest_is_read(release: int) -> None:
+    assert parse_manifest((FOLDER / f"water.{release}.manifest").read_bytes()) == manifest_of(release, TREES[release])
+
+
+@pytest.mark.parametrize("name", sealed())
+def test_a_stored_pack_gives_its_release(name: str) -> None:
+    made, held = sealed()[name]
+    stored = Sealed(made.manifest, (FOLDER / name).read_bytes())
+
+    assert read(stored, held) == read(made, held) == contents_of(TREES[made.manifest.release])
+
+
+def test_a_stored_trust_delta_gives_the_later_files() -> None:
+    assert parse_delta((FOLDER / "after-1").read_bytes(), 1, HELD).files == LATER
+
+
+def read(pack: Sealed, held: Manifest | None) -> dict[bytes, bytes]:
+    manifest, found = unseal(pack.data, pack.read, held, contents_of(OLD) if held else {}, sign_name(pack.manifest)[0])
+    assert manifest == pack.manifest
+    return dict(found)
