@@ -125,7 +125,7 @@ def test_a_newer_format_asks_for_an_upgrade() -> None:
     ids=lambda data: repr(data[:60]),
 )  # fmt: skip
 def test_what_is_not_a_delta_is_refused(data: bytes) -> None:
-    with pytest.raises(FormatError, match="^trust delta: "):
+    with pytest.raises(FormatError, match=r"^trust delta: "):
         parse_delta(data, 9, HELD)
 
 
@@ -152,7 +152,7 @@ def test_more_than_metadata_may_have_is_refused_before_it_is_unpacked() -> None:
 
 
 def test_a_bomb_gives_no_more_than_it_said() -> None:
-    bomb = codec.compress(bytes(200 * 2**20))
+    bomb = codec.compress(bytes(64 * 2**20))
     assert len(bomb) < 20_000
     tracemalloc.start()
     with pytest.raises(VerifyError, match="gives more than the 1000 bytes it should"):

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from alforja_node.sources import Answer, DirectorySource, NotThere
-from alforja_packaging.errors import LinkError
+from alforja_packaging.errors import LinkError, VerifyError
 
 
 class CuttingSource(DirectorySource):
@@ -57,6 +57,8 @@ class LyingSource(DirectorySource):
         changed = self._answer(path, body or b"")
         if changed is None:
             raise NotThere(self.name, path)
+        if len(changed) > max_bytes:
+            raise VerifyError(f"{self.name}: {path} is longer than the {max_bytes} bytes it may have")
         return Answer(changed)
 
 

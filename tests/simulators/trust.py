@@ -120,7 +120,7 @@ class SignedHub:
         """A role's keys, as a thief has them."""
         paths = sorted((self.home / "keys" / role).glob("*.pem"))
         # Ed25519 is all that hubs make.
-        return [CryptoSigner(load_pem_private_key(path.read_bytes(), self._passphrase)) for path in paths]  # type: ignore[arg-type]
+        return [CryptoSigner(load_pem_private_key(path.read_bytes(), self._passphrase)) for path in paths]
 
     def files(self) -> dict[str, bytes]:
         """All current metadata, by name."""

@@ -46,7 +46,7 @@ class Lifetimes:
 
     def of(self, role: str) -> timedelta:
         """The lifetime of a role's metadata; a publisher's is that of targets."""
-        return timedelta(days=int(getattr(self, role, self.targets)))
+        return timedelta(days=getattr(self, role) if role in _TOP else self.targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class Authority:
             raise RequestError(f"root: {root_threshold} of {root_keys} signatures cannot be reached")
         if self.exists():
             raise RequestError(f"{self._folder}: holds metadata already")
+        self._chronicle.clear()
         root = Root(consistent_snapshot=True)
         for role in _TOP:
             for _ in range(root_keys if role == "root" else 1):
@@ -104,8 +105,7 @@ class Authority:
 
     def targets(self, publisher: str) -> Mapping[str, Target]:
         """All that a publisher has signed, by bundle path. Raises RequestError when it is not known."""
-        if publisher not in self._publishers():
-            raise RequestError(f"publisher {publisher}: is not known here", advice="see `alforja-hub publisher list`")
+        self._check_publisher(publisher)
         signed = cast("Targets", self._read(publisher).signed)
         return {
             path: Target(target.length, bytes.fromhex(target.hashes["sha256"]), target.custom or {})
@@ -127,6 +127,8 @@ class Authority:
 
     def publish(self, publisher: str, add: Mapping[str, Target], remove: Collection[str] = ()) -> None:
         """Sign manifests as a publisher's, and stop signing others. Visible to nodes once this returns."""
+        self.finish()
+        self._check_publisher(publisher)
         document = self._read(publisher)
         signed = cast("Targets", document.signed)
         for path in remove:
@@ -142,7 +144,10 @@ class Authority:
     def add_publisher(self, publisher: str) -> None:
         """Let an institution publish: a key of its own, for its own paths."""
         check_id("publisher", publisher)
+        finished = self.finish()
         if publisher in self._publishers():
+            if finished:
+                return  # by a run that was cut off
             raise RequestError(f"publisher {publisher}: publishes here already")
         document = self._read("targets")
         self._delegate(cast("Targets", document.signed), publisher)
@@ -151,8 +156,9 @@ class Authority:
 
     def remove_publisher(self, publisher: str) -> None:
         """Stop vouching for an institution: nodes accept nothing new of it. What they hold stays served."""
-        if publisher not in self._publishers():
-            raise RequestError(f"publisher {publisher}: is not known here", advice="see `alforja-hub publisher list`")
+        if self.finish() and publisher not in self._publishers():
+            return  # by a run that was cut off
+        self._check_publisher(publisher)
         document = self._read("targets")
         delegations = cast("Targets", document.signed).delegations
         assert delegations is not None
@@ -164,6 +170,7 @@ class Authority:
 
     def renew(self) -> list[str]:
         """Sign the timestamp anew, and all that is past half of its life and whose keys are here; give the roles."""
+        self.finish()
         due = [
             role
             for role in ["snapshot", "targets", *sorted(self._publishers()), "root"]
@@ -174,6 +181,7 @@ class Authority:
 
     def rotate(self, role: str) -> None:
         """Replace a role's keys by new ones. The old ones sign nothing any more."""
+        self.finish()
         if role in _TOP:
             document = self._read("root")
             root = cast("Root", document.signed)
@@ -202,6 +210,7 @@ class Authority:
         """Make a new set of root keys: so many, of which `threshold` must sign. Old and new keys sign the change."""
         if not 1 <= threshold <= keys:
             raise RequestError(f"root: {threshold} of {keys} signatures cannot be reached")
+        self.finish()
         document = self._read("root")
         root = cast("Root", document.signed)
         extra, old = self._old_root_signers(), list(root.roles["root"].keyids)
@@ -214,14 +223,26 @@ class Authority:
         for keyid in old:
             self._keys.forget("root", keyid)
 
-    # Committing: new files first, deltas then, the timestamp last
+    def finish(self) -> bool:
+        """Finish telling of a change that was cut off once it was decided; give whether there was one.
+
+        Some nodes may have heard of it, so it cannot be taken back. Every change begins with this.
+        """
+        decided = self._chronicle.newest()
+        if not self.exists() or decided <= self._read("timestamp").signed.version:
+            return False
+        self._tell(decided)
+        return True
+
+    # Committing: new files first, then the note that decides, deltas then, the timestamp last
 
     def _commit(
         self, changed: Mapping[str, Metadata[Any]], *, fresh: Collection[str] = (),
         also_sign_root: Iterable[Signer] = (), snapshot_due: bool = False,
     ) -> None:  # fmt: skip
-        """Sign and lay down new versions, then tell of them. A cut before the last line changes nothing for nodes.
+        """Sign and lay down new versions, decide, then tell of them.
 
+        A cut before the note changes nothing for anybody; a cut after it is made good by `finish`.
         `fresh` documents have their first version already; all others get the next one.
         """
         root = cast("Metadata[Root]", changed.get("root") or self._read("root")).signed
@@ -233,12 +254,18 @@ class Authority:
         snapshot, timestamp = self._sign_online(changed, root, snapshot_due=snapshot_due or bool(changed))
         for role, document in {"snapshot": snapshot, **changed}.items():
             shelf.put(self._folder / f"{document.signed.version}.{role}.json", _to_bytes(document))
-        data, version = _to_bytes(timestamp), timestamp.signed.version
-        self._chronicle.note(version, self._names(root, targets, snapshot.signed), data)
-        needed = self._chronicle.needed(version)
-        self._chronicle.write_deltas(version, {name: (self._folder / name).read_bytes() for name in needed})
-        shelf.put(self._folder / "timestamp.json", data)
-        self._prune(self._chronicle.prune(version))
+        version = timestamp.signed.version
+        self._chronicle.note(version, self._names(root, targets, snapshot.signed), _to_bytes(timestamp))
+        self._tell(version)
+
+    def _tell(self, version: int) -> None:
+        """Let nodes know of a version. Running it again after a cut writes the same bytes."""
+        self._chronicle.write_deltas(version)
+        shelf.put(self._folder / "timestamp.json", self._chronicle.timestamp(version))
+        needed = self._chronicle.prune(version)
+        for path in self._folder.glob("[0-9]*.json"):
+            if path.name not in needed and not path.name.endswith(".root.json"):
+                shelf.remove(path)
 
     def _sign_online(
         self, changed: Mapping[str, Metadata[Any]], root: Root, *, snapshot_due: bool
@@ -278,22 +305,20 @@ class Authority:
         roles = [f"{snapshot.meta[f'{role}.json'].version}.{role}.json" for role in ["targets", *sorted(publishers)]]
         return [*roots, f"{snapshot.version}.snapshot.json", *roles]
 
-    def _prune(self, needed: set[str]) -> None:
-        for path in self._folder.glob("[0-9]*.json"):
-            if path.name not in needed and not path.name.endswith(".root.json"):
-                shelf.remove(path)
-
     # Reading
 
     def _read(self, role: str) -> Metadata[Any]:
         """The current metadata of a role: what the timestamp that nodes see refers to."""
         if role == "timestamp":
             return self._parse("timestamp.json")
+        timestamp = self._parse("timestamp.json").signed
         if role == "root":
-            # The highest on disk, also if a rotation was cut off after it: some node may have taken it.
-            versions = [int(path.name.partition(".")[0]) for path in self._folder.glob("[0-9]*.root.json")]
+            # Not simply the highest on disk: a rotation that was cut off before it was decided left
+            # a root whose new keys have signed nothing yet.
+            names = self._chronicle.names(timestamp.version) or [path.name for path in self._folder.iterdir()]
+            versions = [int(name.partition(".")[0]) for name in names if name.endswith(".root.json")]
             return self._parse(f"{max(versions)}.root.json")
-        snapshot = self._parse(f"{self._parse('timestamp.json').signed.snapshot_meta.version}.snapshot.json")
+        snapshot = self._parse(f"{timestamp.snapshot_meta.version}.snapshot.json")
         if role == "snapshot":
             return snapshot
         return self._parse(f"{snapshot.signed.meta[f'{role}.json'].version}.{role}.json")
@@ -306,6 +331,10 @@ class Authority:
             raise StoreError(f"{path}: is missing", advice="bring the folder `repository` back from a copy") from None
         except RepositoryError as error:
             raise StoreError(f"{path}: is not readable ({error})", advice="bring it back from a copy") from None
+
+    def _check_publisher(self, publisher: str) -> None:
+        if publisher not in self._publishers():
+            raise RequestError(f"publisher {publisher}: is not known here", advice="see `alforja-hub publisher list`")
 
     def _publishers(self) -> set[str]:
         delegations = cast("Targets", self._read("targets").signed).delegations

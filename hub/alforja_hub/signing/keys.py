@@ -1,18 +1,18 @@
 """Private keys as files: one folder a role, one file a key, readable by their owner alone.
 
-A signer that lies in
-a security module needs a file here that holds its URI instead of a key.
+Keys of a role may lie elsewhere; what is not here does not sign.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from securesystemslib.exceptions import UnverifiedSignatureError
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner, Signer
 
 from alforja_hub import shelf
-from alforja_packaging.errors import RequestError
+from alforja_packaging.errors import RequestError, StoreError
 
 PassphraseOf = Callable[[str], bytes | None]
 """Gives the passphrase for a role's keys, None for keys that have none."""
@@ -35,7 +35,7 @@ class KeyRing:
         return signer
 
     def signers(self, role: str, keyids: list[str]) -> list[Signer]:
-        """Open those of a role's keys that are here. Raises RequestError for a wrong passphrase."""
+        """Open those of a role's keys that are here. Raises RequestError for a wrong passphrase, StoreError."""
         return [self._load(role, keyid) for keyid in keyids if self._path(role, keyid).exists()]
 
     def forget(self, role: str, keyid: str) -> None:
@@ -47,14 +47,20 @@ class KeyRing:
         passphrase = self._passphrase_of(role)
         try:
             private = serialization.load_pem_private_key(path.read_bytes(), passphrase)
+        except OSError as error:
+            raise StoreError(f"key {path}: cannot be read ({error.strerror})") from None
         except TypeError:
             needed = "needs a passphrase" if passphrase is None else "has no passphrase, but one was given"
             raise RequestError(f"key {path}: {needed}", advice="set ALFORJA_HUB_PASSPHRASE, or unset it") from None
-        except (ValueError, UnverifiedSignatureError):
+        except (ValueError, UnsupportedAlgorithm):
             raise RequestError(
                 f"key {path}: the passphrase is wrong, or the file is broken", advice="set ALFORJA_HUB_PASSPHRASE anew"
             ) from None
-        return CryptoSigner(private)
+        signer = CryptoSigner(private) if isinstance(private, Ed25519PrivateKey) else None
+        if signer is None or signer.public_key.keyid != keyid:
+            # Its signatures would be refused by every node, after they were published.
+            raise StoreError(f"key {path}: is not the key it is named for", advice="bring the file back from a copy")
+        return signer
 
     def _path(self, role: str, keyid: str) -> Path:
         return self._folder / role / f"{keyid[:16]}.pem"
