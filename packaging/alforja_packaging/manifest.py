@@ -110,7 +110,13 @@ def format_manifest(manifest: Manifest) -> bytes:
     path, a lesson naming a file that is not there.
     """
     check_manifest(manifest)
-    return format_skeleton(manifest) + b"".join(file.digest for file in manifest.contents)
+    data = format_skeleton(manifest) + b"".join(file.digest for file in manifest.contents)
+    if len(data) > MANIFEST_MAX_BYTES:
+        raise FormatError(
+            f"course {manifest.course.id}: its manifest has {len(data)} bytes, {MANIFEST_MAX_BYTES} are allowed",
+            advice="part the course in two: so many files are more than one course",
+        )
+    return data
 
 
 def format_skeleton(manifest: Manifest) -> bytes:

@@ -22,6 +22,7 @@ INSTALL_FRAME_MAX_BYTES: Final = 16 * 2**20  # plain: leaves as much for bases
 ANCHOR_MAX_BYTES: Final = 4 * 2**20
 UPDATE_FRAME_BYTES: Final = 24 * 2**20  # with same-path bases; leaves 8 MiB for bases found by likeness
 
+SURE_MIN_BYTES: Final = 64 * 1024  # of a base: below it, sampling may miss what it shares
 UPDATE_WORTH: Final = 64  # a base must serve for one byte in so many of its own
 INSTALL_WORTH: Final = 4  # stricter: every base ties a lesson to another one
 INSTALL_PLAIN_WITHIN: Final = 0.03  # and what a tie must save, or the frame does without
@@ -224,6 +225,7 @@ def _with_bases(
     for frame, group in enumerate(groups):
         default = _default_bases(manifest, held, group) if held else [piece for piece in anchor if piece not in group]
         wanted = np.unique(np.concatenate([features[replace(piece, content=piece.content + shift)] for piece in group]))
+        default = [piece for piece in default if _may_serve(piece, features.get(piece), wanted)]
         for piece in default:
             known = features.get(piece)
             if known is not None:
@@ -234,6 +236,13 @@ def _with_bases(
         )  # fmt: skip
         # The best ones last: the nearer a match, the cheaper its offset.
         yield Draft(group, (*(pieces[place] for place in reversed(found)), *default))
+
+
+def _may_serve(piece: Piece, features: Features | None, wanted: Features) -> bool:
+    """Tell whether an obvious base is worth its place: a film that was encoded anew has nothing of the old one."""
+    if features is None or piece.length < SURE_MIN_BYTES:
+        return True
+    return bool(np.isin(features, wanted, assume_unique=True).any())
 
 
 def _anchor(manifest: Manifest, kept: Sequence[Frame], groups: Sequence[tuple[Piece, ...]]) -> tuple[Piece, ...]:

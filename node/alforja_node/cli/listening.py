@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from alforja_node.settings import load_settings
+from alforja_packaging.console import say_json
 from alforja_packaging.errors import RequestError
 
 Serving = Callable[[Path, str, int, int, Callable[[str], None]], Awaitable[None]]
@@ -27,13 +28,18 @@ def listening_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def listen(serving: Serving, home: Path, host: str | None, port: int | None, content_port: int | None) -> None:
+def listen(
+    serving: Serving, home: Path, host: str | None, port: int | None, content_port: int | None, *, as_json: bool
+) -> None:
     """Serve until stopped, where the options or the node's settings say. Raises RequestError when a port is taken."""
     settings = load_settings(home)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 
     def ready(address: str) -> None:
-        click.echo(f"the library is open at {address}")
+        if as_json:
+            say_json({"library": address})
+        else:
+            click.echo(f"the library is open at {address}")
 
     chosen = (
         settings.host if host is None else host,

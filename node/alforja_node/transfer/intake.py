@@ -6,7 +6,7 @@ remain. Whatever goes wrong with one course leaves the others alone.
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
 
 from alforja_node import disk
@@ -17,6 +17,7 @@ from alforja_node.store import Store
 from alforja_node.transfer.arrival import Arrival, DamagedBase, head_path, open_arrival
 from alforja_node.transfer.outcome import Outcome
 from alforja_node.transfer.upkeep import load_releases
+from alforja_node.usable import UsableLessons
 from alforja_packaging.errors import AlforjaError, FormatError, LinkError, VerifyError
 from alforja_packaging.index import sign_name
 from alforja_packaging.manifest import Manifest, format_manifest
@@ -31,6 +32,8 @@ class Intake:
         self._store, self._ledger, self._outcome = store, ledger, outcome
         self._offers: tuple[Offer, ...] = ()
         self._arrivals: dict[CourseKey, Arrival] = {}
+        self._held: dict[bytes, int] = {}
+        self._usable: dict[CourseKey, UsableLessons] = {}
         self._given_up: set[CourseKey] = set()
         self._failed: Counter[CourseKey] = Counter()
         self.failures: list[AlforjaError] = []
@@ -45,7 +48,7 @@ class Intake:
 
     async def ways(self) -> list[Way]:
         """For each subscribed course that is not up to date: its next hop, and what is there of it."""
-        held = await self._ledger.held()
+        self._held = dict(await self._ledger.held())
         releases = await load_releases(self._store, self._ledger)
         active = {one.release.key: one.release for one in releases if one.release.state == "active" and not one.missing}
         wanted = newest(self._offers, await self._ledger.refused())
@@ -54,24 +57,26 @@ class Intake:
             offer = wanted.get(key)
             if offer is None or (key in active and _is_current(active[key], offer)):
                 continue
-            way = await self._way_unless_broken(offer, held)
+            way = await self._way_unless_broken(offer)
             if way is not None:
                 ways.append(way)
         return ways
 
-    async def _way_unless_broken(self, offer: Offer, held: Mapping[bytes, int]) -> Way | None:
+    async def _way_unless_broken(self, offer: Offer) -> Way | None:
         """Find the way to an offer; what is broken on it is dropped, and the way looked for once more."""
         while offer.key not in self._given_up:
             try:
-                return await self._way_to(offer, held)
+                return await self._way_to(offer)
             except (VerifyError, FormatError, DamagedBase) as error:
                 await self.mend(offer.key, error)
-                held = await self._ledger.held()
+                self._held = dict(await self._ledger.held())
         return None
 
-    async def _way_to(self, offer: Offer, held: Mapping[bytes, int]) -> Way | None:
+    async def _way_to(self, offer: Offer) -> Way | None:
         manifests = await asyncio.to_thread(self._manifests_of, offer)
-        whole = {release: one for release, one in manifests.items() if all(digest in held for digest in one.number_of)}
+        whole = {
+            release: one for release, one in manifests.items() if all(digest in self._held for digest in one.number_of)
+        }
         if offer.release in whole:  # cut off just before it was activated
             await self._make_active(offer, whole[offer.release])
             return None
@@ -85,9 +90,9 @@ class Intake:
             arrival = await self._open(hop, whole.get(hop.from_release or 0), manifests.get(hop.offer.release))
         if arrival is None:
             return Way(hop, Have(head=await asyncio.to_thread(disk.length_of, head_path(self._store, hop))))
-        for number in await asyncio.to_thread(arrival.waiting, held):
-            held = await self._decode(arrival, number, held)
-        return await asyncio.to_thread(arrival.way, held)
+        for number in await asyncio.to_thread(arrival.waiting, self._held):
+            await self.take_in(arrival, number)
+        return await asyncio.to_thread(arrival.way, self._held)
 
     def _manifests_of(self, offer: Offer) -> dict[int, Manifest]:
         """The kept manifests of a course; one that rotted, or is not what is signed now, is left out."""
@@ -143,26 +148,20 @@ class Intake:
         self._outcome.errors.append(error.message if source in error.message else f"{source}: {error.message}")
 
     async def take_in(self, arrival: Arrival, number: int) -> None:
-        """Decode a frame that has just arrived whole. Raises VerifyError, DamagedBase, StoreError."""
-        await self._decode(arrival, number, await self._ledger.held())
-
-    async def _decode(self, arrival: Arrival, number: int, held: Mapping[bytes, int]) -> Mapping[bytes, int]:
-        """Decode an arrived frame and take in the files it completes; give what is held then.
+        """Decode a frame that has arrived whole, and take in the files it completes.
 
         Raises VerifyError, DamagedBase, StoreError.
         """
         try:
-            taken = await asyncio.to_thread(arrival.decode, number, held)
+            taken = await asyncio.to_thread(arrival.decode, number, self._held)
         except VerifyError:
             self._outcome.wasted += arrival.opened.index.frames[number].length
             raise
         await self._ledger.mark_held(taken)
         # After the ledger: a cut between the two costs nothing, the other order a refetch.
         await asyncio.to_thread(arrival.clear, number)
-        now = {**held, **dict(taken)}
-        if arrival.manifest is not None:
-            self._note_lessons(arrival.manifest, held, now)
-        return now
+        assert arrival.manifest is not None
+        self._note_taken(arrival.manifest, taken)
 
     async def activate(self, hop: Hop) -> None:
         """Make a whole release the one that is served (or, within a route, the next base)."""
@@ -177,9 +176,8 @@ class Intake:
             self._outcome.wasted += sum(frame.length for frame in arrival.opened.index.frames)
             await self.mend(offer.key, error)
             return
-        before = await self._ledger.held()
         await self._ledger.mark_held(taken)
-        self._note_lessons(manifest, before, {**before, **dict(taken)})
+        self._note_taken(manifest, taken)
         await self._make_active(offer, manifest)
 
     async def _make_active(self, offer: Offer, manifest: Manifest) -> None:
@@ -189,13 +187,18 @@ class Intake:
             await self._ledger.activate(*offer.key, offer.release, offer.manifest_digest)
             self._outcome.activated.append(describe(offer))
         self._arrivals.pop(offer.key, None)
+        self._usable.pop(offer.key, None)
         await asyncio.to_thread(self._store.drop_partial, offer.bundle)
 
-    def _note_lessons(self, manifest: Manifest, before: Mapping[bytes, int], now: Mapping[bytes, int]) -> None:
-        for lesson in manifest.course.lessons():
-            core = manifest.digests_of(lesson.needed)
-            if core and not core <= before.keys() and core <= now.keys():
-                self._outcome.lessons_usable.append(f"{manifest.publisher}/{manifest.course.id}/{lesson.id}")
+    def _note_taken(self, manifest: Manifest, taken: Sequence[tuple[bytes, int]]) -> None:
+        """Keep count of what is held, and of the lessons that are usable with it."""
+        key = (manifest.publisher, manifest.course.id)
+        if key not in self._usable:
+            self._usable[key] = UsableLessons(manifest, self._held)
+        for (publisher, course), waiting in self._usable.items():  # courses may share files
+            usable = waiting.take([digest for digest, _ in taken])
+            self._outcome.lessons_usable += [f"{publisher}/{course}/{lesson}" for lesson in usable]
+        self._held.update(taken)
 
     async def pending(self) -> list[str]:
         """Name the offers that are wanted and not active yet."""
