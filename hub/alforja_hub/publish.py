@@ -64,6 +64,8 @@ class Press:
         """
         draft = self._workspace.draft_of(course)
         publisher = draft.publisher
+        # What a cut left decided is told first, or one release number could be signed twice.
+        self._authority.finish()
         releases = self.releases(publisher, course)
         newest = releases[-1] if releases else None
         if newest and replace(draft, release=newest.release) == newest:

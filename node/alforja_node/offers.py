@@ -6,6 +6,7 @@ a route is chosen before anything is fetched.
 """
 
 import heapq
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,6 +14,8 @@ from typing import Any, Final
 from alforja_packaging.layout import INSTALL_NAME, bundle_name, bundle_path, update_name
 
 REQUEST_COST_BYTES: Final = 400  # headers both ways; docs/protocol.md section 4
+
+_RELEASE = re.compile("[1-9][0-9]{0,8}")
 
 CourseKey = tuple[str, str]
 """Publisher and course."""
@@ -84,7 +87,7 @@ def hops_to(offer: Offer) -> Sequence[Hop]:
     stated: list[tuple[int | None, object]] = [(None, offer.custom.get("install"))]
     updates = offer.custom.get("from")
     if isinstance(updates, Mapping):
-        stated += [(int(name), cost) for name, cost in updates.items() if str(name).isdecimal()]
+        stated += [(int(name), cost) for name, cost in updates.items() if _RELEASE.fullmatch(str(name))]
     hops = []
     for from_release, cost in stated:
         match cost:

@@ -27,10 +27,15 @@ def test_the_newest_release_is_wanted_unless_a_person_has_left_it() -> None:
 
 def test_statements_of_another_shape_are_passed_over() -> None:
     offer = Offer(
-        "moe", "maths", 2, bytes(32), 1, {"install": "soon", "from": {"1": [50, 10], "x": [1, 2], "0": [1, 5]}}
+        "moe",
+        "maths",
+        2,
+        bytes(32),
+        1,
+        {"install": "soon", "from": {"1": [50, 10], "x": [1, 2], "9" * 5_000: [1, 5], "3": [1, 5]}},
     )
 
-    assert [hop.from_release for hop in hops_to(offer)] == [0]
+    assert [hop.from_release for hop in hops_to(offer)] == [3]
 
 
 def test_a_chain_is_taken_when_it_is_cheaper_than_a_first_install() -> None:
