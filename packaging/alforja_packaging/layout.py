@@ -126,6 +126,22 @@ def find_clashes(paths: Iterable[str]) -> list[str]:
     )
 
 
+def join_path(base: str, relative: str) -> str | None:
+    """Give the path that `relative` means in the file `base`; None when it leads out of the course.
+
+    A leading `/` counts from the course's root; empty and `.` parts mean nothing.
+    """
+    parts = [] if relative.startswith("/") else base.split("/")[:-1]
+    for part in relative.split("/"):
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
+
+
 def bundle_name(course: str, release: int) -> str:
     """Name one release of a course, as in `algebra.7`."""
     return f"{course}.{release}"

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from lxml import etree
 
 from alforja_packaging.errors import FormatError
-from alforja_packaging.layout import check_language, media_type
+from alforja_packaging.layout import check_language, join_path, media_type
 
 PAGE_MAX_BYTES: Final = 8 * 2**20  # a page a phone can open is far smaller; a data dump is not read for links
 
@@ -78,17 +78,7 @@ def resolve(base: str, address: str) -> str | None:
     if not address or _SCHEME.match(address) or "\0" in address:
         return None
     plain = unquote(re.split(r"[?#]", address, maxsplit=1)[0], errors="surrogateescape")
-    if not plain:
-        return None
-    parts = [] if plain.startswith("/") else base.split("/")[:-1]
-    for part in plain.split("/"):
-        if part == "..":
-            if not parts:
-                return None
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/".join(parts)
+    return join_path(base, plain) if plain else None
 
 
 def is_external(address: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
 
-from alforja_packaging.layout import path_key
+from alforja_packaging.layout import join_path, path_key
 
 _HOST: Final = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -97,15 +97,8 @@ def resolve(page: str, address: str) -> tuple[str, str] | None:
     wanted = unquote_to_bytes(split.path).decode("utf-8", "surrogateescape")
     if not wanted:
         return page, split.fragment
-    parts = [] if wanted.startswith("/") else page.split("/")[:-1]
-    for part in wanted.split("/"):
-        if part == "..":
-            if not parts:
-                return None
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/".join(parts), split.fragment
+    path = join_path(page, wanted)
+    return None if path is None else (path, split.fragment)
 
 
 def readable(path: str) -> str:
