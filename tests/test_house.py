@@ -53,6 +53,7 @@ PLANTS = [
     Plant("tuf", "alforja_node.store", "import securesystemslib"),
     Plant("light-node", "alforja_node.sources.protocol", "import lxml"),
     Plant("light-node", "alforja_packaging.errors", "import numpy"),
+    Plant("tests-only", "alforja_hub.shelf", "import zstandard"),
 ]
 NEEDED = {  # what a plant needs elsewhere, to bite
     "import alforja_node.sources.http": ("alforja_node.sources.http", "import alforja_node.sources.protocol"),

@@ -6,7 +6,7 @@ encode against a referenced prefix, and it weighs a third (docs/adr/0004-zstd.md
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import IO, Final, cast
 
 from alforja_packaging.errors import VerifyError
 
@@ -18,6 +18,9 @@ else:
 WINDOW_MAX_BYTES: Final = 32 * 2**20  # format.md section 7: what a board of 1 GiB can spare
 PREFIX_MIN_BYTES: Final = 8
 _PIECE = 256 * 1024
+
+BrokenFrame = zstd.ZstdError
+"""What `open_packed` raises while it is read."""
 
 Options = dict[str, int]
 """Names of zstd's compression parameters and their values."""
@@ -60,6 +63,16 @@ def decompress(
 def decompress_whole(packed: bytes, *, size: int, prefix: bytes = b"", what: str) -> bytes:
     """Give the content of one small zstd frame. Raises VerifyError as `decompress` does."""
     return b"".join(decompress([packed], size=size, prefix=prefix, what=what))
+
+
+def open_packed(file: IO[bytes], *, window_max_bytes: int) -> IO[bytes]:
+    """Read a zstd file of any number of frames as a stream of what it holds.
+
+    Reading raises BrokenFrame, or EOFError where the file is cut short. Nothing
+    bounds how much it gives: whoever reads it counts.
+    """
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: window_max_bytes.bit_length() - 1}
+    return cast("IO[bytes]", zstd.ZstdFile(file, "r", options=options))
 
 
 def compress(data: bytes, *, prefix: bytes = b"", options: Options | None = None) -> bytes:

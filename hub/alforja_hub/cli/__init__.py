@@ -20,6 +20,7 @@ _COMMANDS = {
     "carry": "Write a stick: the same files, only what is asked.",
     "keys": "Renew metadata, and replace keys.",
 }
+_EXTRA = ("lxml", "numpy", "segno")
 
 
 @click.group(
@@ -35,7 +36,7 @@ _COMMANDS = {
 @click.version_option(package_name="alforja", prog_name="alforja-hub")
 @click.pass_context
 def group(context: click.Context, home: Path | None) -> None:
-    r"""The centre: imports courses, builds signed and compressed releases, and offers them.
+    """The centre: imports courses, builds signed and compressed releases, and offers them.
 
     \b
     A first session:
@@ -43,7 +44,7 @@ def group(context: click.Context, home: Path | None) -> None:
       alforja-hub import ./my-course --course maths-7
       alforja-hub publish maths-7
       alforja-hub serve
-    """
+    """  # noqa: D301 (\b is the character that keeps click from wrapping)
     if home is None:
         from platformdirs import user_data_path  # noqa: PLC0415 (not needed when the home is given)
 
@@ -53,4 +54,11 @@ def group(context: click.Context, home: Path | None) -> None:
 
 def main() -> None:
     """Run the command line."""
-    sys.exit(run(group))
+    try:
+        sys.exit(run(group))
+    except ModuleNotFoundError as missing:
+        if missing.name not in _EXTRA:
+            raise
+        click.echo(f"alforja-hub: the package {missing.name} is not installed", err=True)
+        click.echo("  a hub needs more than a node: install it with `pip install 'alforja[hub]'`", err=True)
+        sys.exit(1)

@@ -22,8 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, Self, cast
 
-import zstandard
-
+from alforja_packaging.codec import BrokenFrame, open_packed
 from alforja_packaging.errors import FormatError, RequestError, StoreError
 from alforja_packaging.layout import check_path
 
@@ -56,7 +55,7 @@ BOUNDS: Final = Bounds()
 # What the standard library's readers raise for bytes that are no archive after all;
 # OSError is theirs too, since what goes wrong in writing is caught where it is written.
 _BROKEN: Final = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, zstandard.ZstdError),
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, BrokenFrame),
     *(EOFError, OSError, ValueError, OverflowError, struct.error),
 )
 
@@ -241,8 +240,7 @@ def _plain(source: Path, kind: str) -> Iterator[IO[bytes]]:
             case "xz":
                 yield stack.enter_context(lzma.open(file))
             case "zstd":
-                opener = zstandard.ZstdDecompressor(max_window_size=_WINDOW_MAX_BYTES)
-                yield cast(IO[bytes], stack.enter_context(opener.stream_reader(file, read_across_frames=True)))
+                yield stack.enter_context(open_packed(file, window_max_bytes=_WINDOW_MAX_BYTES))
             case _:
                 yield file
 

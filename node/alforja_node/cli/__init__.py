@@ -36,7 +36,7 @@ _COMMANDS = {
 @click.version_option(package_name="alforja", prog_name="alforja-node")
 @click.pass_context
 def group(context: click.Context, home: Path | None) -> None:
-    r"""The school: brings signed courses over whatever connects, and serves them on the local network.
+    """The school: brings signed courses over whatever connects, and serves them on the local network.
 
     \b
     A first session:
@@ -44,7 +44,7 @@ def group(context: click.Context, home: Path | None) -> None:
       alforja-node subscribe maths-7
       alforja-node sync
       alforja-node serve
-    """
+    """  # noqa: D301 (\b is the character that keeps click from wrapping)
     if home is None:
         from platformdirs import user_data_path  # noqa: PLC0415 (not needed when the home is given)
 
