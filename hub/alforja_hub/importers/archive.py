@@ -145,7 +145,10 @@ def unpack(source: Path, scratch: Path, bounds: Bounds = BOUNDS) -> Path:
     """
     kind = _kind(source)
     if kind is None:
-        raise FormatError(f"file {source.name!r}: is neither a folder nor a zip or tar archive")
+        raise FormatError(
+            f"file {source.name!r}: is neither a folder nor a zip or tar archive",
+            advice="give a folder, or a zip or tar archive of one",
+        )
     scratch.mkdir(parents=True, exist_ok=True)
     into = Path(tempfile.mkdtemp(prefix="unpacked-", dir=scratch))
     size = source.stat().st_size
