@@ -5,6 +5,7 @@ Plain values; how they are written down is `manifest`'s business.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 Text = Mapping[str, str]
 """One text in several languages: BCP 47 tag -> words. `und` when nobody said which."""
@@ -16,13 +17,15 @@ class Lesson:
 
     `core` and `rich` are paths of the course's files, in the order of use. The
     first core path is what opens; pictures, styles and scripts that its pages pull
-    in follow after the pages.
+    in follow after the pages. `extra` are fields this program does not know; they
+    are kept.
     """
 
     id: str
     title: Text
     core: tuple[str, ...] = ()
     rich: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -36,6 +39,7 @@ class Section:
 
     title: Text
     lessons: tuple[Lesson, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

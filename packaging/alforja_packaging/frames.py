@@ -14,6 +14,7 @@ from alforja_packaging.errors import FormatError, VerifyError
 
 FRAME_MAX_BYTES: Final = 32 * 2**20  # format.md section 7: bases and output together, for a board of 1 GiB
 PIECE_MAX_BYTES: Final = 8 * 2**20  # a larger file is cut, so that a film needs no more memory than a page
+PACK_MAX_BYTES: Final = 2**43  # format.md section 6.1: where a frame may end; as much as a file may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,8 @@ def check_frame(frame: Frame) -> None:
         raise FormatError(f"frame of kind {frame.kind[:40]!r}: unknown to this program", advice="upgrade this program")
     if not frame.outputs or frame.length < 1 or frame.offset < 0:
         raise FormatError("frame: gives nothing, or lies nowhere")
+    if frame.offset + frame.length > PACK_MAX_BYTES:
+        raise FormatError(f"frame: ends beyond byte {PACK_MAX_BYTES}, where no pack reaches")
     KINDS[frame.kind].check(frame)
 
 

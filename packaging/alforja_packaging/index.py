@@ -5,6 +5,7 @@ hint: what it says is believed only once digests agree with the signed manifest.
 """
 
 import hashlib
+import operator
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ FIRST_LINE_MAX_BYTES: Final = 80
 # written unverified is bounded (format.md section 6.3).
 ELIDED_MAX_BYTES: Final = 64 * 2**20
 
-_FIRST_LINE = re.compile(rb"alforja-pack ([0-9]{1,6}) ([0-9]{1,9}) ([0-9]{1,9}) ([0-9]{1,9}) ([0-9]{1,9})\n")
+_FIRST_LINE = re.compile(rb"alforja-pack ([1-9][0-9]{0,5}) ([0-9]{1,9}) ([0-9]{1,9}) ([0-9]{1,9}) ([0-9]{1,9})\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +227,7 @@ def _parse_index(fields: Mapping[str, Any], skeleton: Skeleton, held: Manifest |
         for row in fields["frames"]:
             pack, offset = row.get("at", (0, next_offset))
             frame = Frame(
-                str(row["kind"]), int(pack), int(offset), int(row["length"]),
+                str(row["kind"]), operator.index(pack), operator.index(offset), operator.index(row["length"]),
                 tuple(_list_to_pieces(row["outputs"], new_sizes)),
                 tuple(_list_to_pieces(row.get("bases", []), held_sizes + new_sizes)),
             )  # fmt: skip
@@ -235,7 +236,7 @@ def _parse_index(fields: Mapping[str, Any], skeleton: Skeleton, held: Manifest |
                 raise FormatError("index: names a pack that it does not list")
             frames.append(frame)
             next_offset += frame.length if frame.pack == 0 else 0
-        moves = tuple((int(new), int(old)) for new, old in fields.get("moves", []))
+        moves = tuple((operator.index(new), operator.index(old)) for new, old in fields.get("moves", []))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(f"index: a field is not as the format says ({error})") from None
     if (held.release if held else None) != from_release:

@@ -96,6 +96,8 @@ def check_path(path: str) -> str:
         raw = path.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise FormatError(f"path {path[:80]!r}: holds a character that no file name can have") from None
+    if raw.decode("utf-8", "surrogateescape") != path:
+        raise FormatError(f"path {path[:80]!r}: spells out bytes that are a character")
     parts = path.split("/")
     if not raw or len(raw) > PATH_MAX_BYTES or b"\0" in raw:
         raise FormatError(f"path {path[:80]!r}: empty, longer than {PATH_MAX_BYTES} bytes, or holds NUL")

@@ -41,6 +41,7 @@ _KNOWN = frozenset(
     ]
 )
 _LONE = re.compile("[\udc80-\udcff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ def parse_skeleton(data: bytes) -> Skeleton:
     if len(data) > MANIFEST_MAX_BYTES:
         raise FormatError(f"manifest: {len(data)} bytes, more than the {MANIFEST_MAX_BYTES} a manifest may have")
     magic, _, rest = data.partition(b"\n")
-    version = re.fullmatch(rb"alforja-manifest ([0-9]{1,6})", magic)
+    version = re.fullmatch(rb"alforja-manifest ([1-9][0-9]{0,5})", magic)
     if version is None:
         raise FormatError("manifest: does not begin with `alforja-manifest`")
     if int(version[1]) > NEWEST_KNOWN:
@@ -209,10 +210,12 @@ def fill(skeleton: Skeleton, digests: Sequence[bytes]) -> Manifest:
             course=_parse_course(fields),
             files=tuple(files),
             folders=tuple(_strings(fields.get("folders", []), "folders")),
-            extra={name: value for name, value in fields.items() if name not in _KNOWN},
+            extra=_unknown(fields, *_KNOWN),
         )
     except (TypeError, AttributeError, ValueError) as error:
         raise FormatError(f"manifest: a field is not as the format says ({error})") from None
+    if [(content.path, content.size) for content in manifest.contents] != list(skeleton.contents):
+        raise FormatError("manifest: the first path of a content does not own it")
     check_manifest(manifest)
     return manifest
 
@@ -269,18 +272,25 @@ def format_json(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
     except ValueError as error:
         raise FormatError(f"cannot be written as JSON ({error})") from None
-    return _LONE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    text = _LONE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    if _SURROGATE.search(text):
+        raise FormatError("cannot be written as JSON (half a character)")
+    return text
 
 
 def parse_json(data: bytes, what: str) -> dict[str, Any]:
     """Read one JSON object, refusing a key that is there twice. Raises FormatError."""
     try:
-        value = json.loads(data, object_pairs_hook=_once)
+        value = json.loads(data, object_pairs_hook=_once, parse_float=_whole_only, parse_constant=_whole_only)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{what}: is not readable JSON ({error})") from None
     if not isinstance(value, dict):
         raise FormatError(f"{what}: is not a JSON object")
     return value
+
+
+def _whole_only(number: str) -> None:
+    raise ValueError(f"{number[:40]} is not a whole number")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -292,13 +302,15 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _section_fields(section: Section) -> dict[str, Any]:
     return {
-        "lessons": [
-            {"core": list(lesson.core), "id": lesson.id, "title": dict(lesson.title)}
-            | ({"rich": list(lesson.rich)} if lesson.rich else {})
-            for lesson in section.lessons
-        ],
+        **section.extra,
+        "lessons": [_lesson_fields(lesson) for lesson in section.lessons],
         "title": dict(section.title),
     }
+
+
+def _lesson_fields(lesson: Lesson) -> dict[str, Any]:
+    rich = {"rich": list(lesson.rich)} if lesson.rich else {}
+    return {**lesson.extra, "core": list(lesson.core), "id": lesson.id, "title": dict(lesson.title), **rich}
 
 
 def _file_entries(fields: Mapping[str, Any]) -> list[tuple[str, int, str | None]]:
@@ -323,12 +335,15 @@ def _parse_course(fields: Mapping[str, Any]) -> Course:
         languages=tuple(_strings(fields.get("languages"), "languages")),
         licence=_a(str, fields, "licence", ""),
         author=_a(str, fields, "author", ""),
-        sections=tuple(
-            Section(
-                _text(section.get("title")), tuple(_parse_lesson(lesson) for lesson in _a(list, section, "lessons"))
-            )
-            for section in _a(list, fields, "sections")
-        ),
+        sections=tuple(_parse_section(section) for section in _a(list, fields, "sections")),
+    )
+
+
+def _parse_section(fields: Mapping[str, Any]) -> Section:
+    return Section(
+        title=_text(fields.get("title")),
+        lessons=tuple(_parse_lesson(lesson) for lesson in _a(list, fields, "lessons")),
+        extra=_unknown(fields, "title", "lessons"),
     )
 
 
@@ -339,7 +354,13 @@ def _parse_lesson(fields: Mapping[str, Any]) -> Lesson:
         title=_text(fields.get("title")),
         core=tuple(_strings(fields.get("core"), "core")),
         rich=tuple(_strings(fields.get("rich", []), "rich")),
+        extra=_unknown(fields, "id", "title", "core", "rich"),
     )
+
+
+def _unknown(fields: Mapping[str, Any], *known: str) -> Mapping[str, Any]:
+    """The fields that a later version of the format may have added."""
+    return {name: value for name, value in fields.items() if name not in known}
 
 
 def _a(kind: type[_T], fields: Mapping[str, Any], name: str, default: _T | None = None) -> _T:

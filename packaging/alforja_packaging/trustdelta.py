@@ -20,7 +20,7 @@ METADATA_MAX_BYTES: Final = 31 * 2**20  # rebuilt, with what is held: stays with
 FILES_MAX: Final = 4096
 VERSION_MAX: Final = 2**53 - 1  # what every JSON reader and SQLite keep exactly
 
-_FIRST_LINE = re.compile(rb"alforja-trust ([0-9]{1,6}) ([0-9]{1,7})\n")
+_FIRST_LINE = re.compile(rb"alforja-trust ([1-9][0-9]{0,5}) ([0-9]{1,7})\n")
 _NAME = re.compile(r"timestamp\.json|[1-9][0-9]{0,15}\.[a-z0-9][a-z0-9-]{0,62}\.json")
 
 

@@ -11,13 +11,18 @@ from hypothesis import strategies as st
 from alforja_packaging.course import Course, Lesson, Section, choose_text
 from alforja_packaging.errors import FormatError, UnsupportedFormat, VerifyError
 from alforja_packaging.layout import path_key
-from alforja_packaging.manifest import File, Manifest, format_manifest, parse_manifest, parse_skeleton
+from alforja_packaging.manifest import File, Manifest, format_json, format_manifest, parse_manifest, parse_skeleton
 
 
 def can_be_a_name(name: str) -> bool:
     """Lone surrogates that happen to spell valid UTF-8 are not what a tree's walk gives."""
     raw = name.encode("utf-8", "surrogateescape")
     return name not in (".", "..") and raw.decode("utf-8", "surrogateescape") == name
+
+
+def as_manifest(fields: str, contents: int = 0) -> bytes:
+    """A manifest with these fields, which come in order, and with so many contents."""
+    return f"alforja-manifest 1\n{{{fields}}}\n".encode() + b"".join(bytes([n]) * 32 for n in range(contents))
 
 
 letters = st.characters(codec="utf-8", exclude_characters="/\0") | st.sampled_from([chr(0xDC80), chr(0xDCFF)])
@@ -123,6 +128,97 @@ def test_unknown_fields_are_kept_and_unknown_versions_refused() -> None:
 def test_json_that_is_not_the_one_form_is_refused(line: bytes) -> None:
     with pytest.raises(FormatError):
         parse_manifest(b"alforja-manifest 1\n" + line + b"\n")
+
+
+FIELDS = '"course":"maths","files":[%s],"languages":[],"publisher":"moe","release":1,"sections":[%s],"title":{"en":"x"}'
+
+
+def test_a_field_in_the_one_form_is_taken() -> None:
+    for files, contents in (("", 0), ('["a",1]', 1), ('["\\udc80",1]', 1), ('["a",1],["b",1,"a"]', 1)):
+        data = as_manifest(FIELDS % (files, ""), contents)
+
+        assert format_manifest(parse_manifest(data)) == data
+
+
+@pytest.mark.parametrize(
+    ("files", "contents", "words"),
+    [
+        ('["a",1,"c"],["b",1],["c",1]', 2, "does not own it"),
+        ('["a",1],["b",2,"a"]', 1, "which is not listed so"),
+        ('["a",1],["b",1,"a"],["c",1,"b"]', 1, "of one that is not listed"),
+        ('["a",1.0]', 1, "is not a whole number"),
+        ('["a",1e0]', 1, "is not a whole number"),
+        ('["a",NaN]', 1, "is not a whole number"),
+        ('["a",-0]', 1, "not written in the one form"),
+        ('["a", 1]', 1, "not written in the one form"),
+        ('["\\u0061",1]', 1, "not written in the one form"),
+        ('["\\uDC80",1]', 1, "not written in the one form"),
+        ('["\\ud800",1]', 1, "half a character"),
+        ('["\\udcc3\\udca9",1]', 1, "spells out bytes that are a character"),
+        ('["a",-1]', 1, "out of bounds"),
+        (f'["a",{2**43 + 1}]', 1, "out of bounds"),
+        ('["a",1],["b",1]', 1, "32 bytes of digests for 2 contents"),
+    ],
+)
+def test_files_in_another_form_are_refused(files: str, contents: int, words: str) -> None:
+    with pytest.raises(FormatError, match=re.escape(words)):
+        parse_manifest(as_manifest(FIELDS % (files, ""), contents))
+
+
+@pytest.mark.parametrize("version", [b"0", b"01", b"+1", b" 1", b"1 ", b"", b"1.0", b"1\r", b"1234567"])
+def test_a_version_has_one_form(version: bytes) -> None:
+    data = format_manifest(a_manifest("a"))
+    with pytest.raises(FormatError, match="does not begin with"):
+        parse_manifest(data.replace(b"manifest 1", b"manifest " + version, 1))
+
+
+def test_half_a_character_is_not_written() -> None:
+    for text in ("\ud800", "\udfff", "\udc7f"):
+        with pytest.raises(FormatError, match="half a character"):
+            format_manifest(replace(a_manifest("a"), course=Course("maths", {"en": text})))
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.integers(-2, 3) | st.text(max_size=3) | st.sampled_from(["a", "en"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+KNOWN = ["author", "course", "description", "files", "folders", "languages", "licence", "publisher", "release",
+    "sections", "title"]  # fmt: skip
+
+
+@given(manifests(), st.sampled_from(KNOWN), anything)
+def test_any_value_in_any_field_is_refused_or_kept(manifest: Manifest, name: str, value: object) -> None:
+    data = format_manifest(manifest)
+    skeleton = parse_skeleton(data)
+    fields = json.loads(skeleton.text.split(b"\n")[1]) | {name: value}
+    changed = b"alforja-manifest 1\n" + format_json(fields).encode() + b"\n" + data[len(skeleton.text) :]
+    try:
+        read = parse_manifest(changed)
+    except (FormatError, VerifyError):
+        return
+
+    assert format_manifest(read) == changed
+
+
+@pytest.mark.parametrize(
+    "section",
+    ['{"lessons":[],"title":{},"x-later":1}', '{"lessons":[{"core":[],"id":"a","title":{},"x-later":1}],"title":{}}'],
+)
+def test_unknown_fields_are_kept_at_every_depth(section: str) -> None:
+    data = as_manifest(FIELDS % ("", section))
+
+    assert format_manifest(parse_manifest(data)) == data
+
+
+def test_a_manifest_beyond_its_bound_is_neither_written_nor_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = format_manifest(a_manifest("a", "b"))
+    monkeypatch.setattr("alforja_packaging.manifest.MANIFEST_MAX_BYTES", len(data) - 1)
+
+    with pytest.raises(FormatError, match=f"its manifest has {len(data)} bytes, {len(data) - 1} are allowed"):
+        format_manifest(a_manifest("a", "b"))
+    with pytest.raises(FormatError, match=f"{len(data)} bytes, more than the {len(data) - 1}"):
+        parse_manifest(data)
 
 
 def test_a_table_of_another_length_is_refused() -> None:

@@ -1,0 +1,105 @@
+"""Frames: what a kind allows, and runs of bytes that never cross from piece to piece."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alforja_packaging import frames
+from alforja_packaging.errors import FormatError, VerifyError
+from alforja_packaging.frames import FRAME_MAX_BYTES, KINDS, PACK_MAX_BYTES, PIECE_MAX_BYTES, Frame, Piece
+from alforja_packaging.unseal import BytesBases
+
+PLAIN = Frame("plain", 0, 0, 1, (Piece(0, 0, 10),))
+PREFIX = Frame("prefix", 0, 0, 1, (Piece(0, 0, 10),), (Piece(1, 0, 10),))
+
+
+def wide(size: int) -> tuple[Piece, ...]:
+    return (Piece(0, 0, size),)
+
+
+@given(st.integers(0, 5 * PIECE_MAX_BYTES))
+def test_a_file_is_cut_into_pieces_that_join_to_the_whole(size: int) -> None:
+    pieces = frames.cut(7, size)
+
+    assert [piece.offset for piece in pieces] == [sum(one.length for one in pieces[:n]) for n in range(len(pieces))]
+    assert sum(piece.length for piece in pieces) == size
+    assert all(piece.content == 7 and piece.length <= PIECE_MAX_BYTES for piece in pieces)
+    assert all(piece.length for piece in pieces) or size == 0
+    assert pieces
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        PLAIN, PREFIX, replace(PLAIN, outputs=wide(FRAME_MAX_BYTES)), replace(PLAIN, outputs=wide(0)),
+        replace(PREFIX, outputs=wide(FRAME_MAX_BYTES - 10)), replace(PLAIN, pack=1, offset=PACK_MAX_BYTES - 1),
+    ],
+)  # fmt: skip
+def test_a_frame_within_its_bounds_is_taken(frame: Frame) -> None:
+    frames.check_frame(frame)
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (replace(PLAIN, kind="patch"), "unknown to this program"),
+        (replace(PLAIN, outputs=()), "gives nothing"),
+        (replace(PLAIN, length=0), "lies nowhere"),
+        (replace(PLAIN, length=-1), "lies nowhere"),
+        (replace(PLAIN, offset=-1), "lies nowhere"),
+        (replace(PLAIN, offset=PACK_MAX_BYTES), "where no pack reaches"),
+        (replace(PLAIN, bases=(Piece(1, 0, 1),)), "kind plain: has bases"),
+        (replace(PREFIX, bases=()), "kind prefix: has no bases"),
+        (replace(PREFIX, bases=(Piece(1, 0, 0),)), "kind prefix: has no bases"),
+        (replace(PLAIN, outputs=wide(FRAME_MAX_BYTES + 1)), "more than 33554432"),
+        (replace(PREFIX, outputs=wide(FRAME_MAX_BYTES)), "33554442 bytes with its bases, more than 33554432"),
+    ],
+)
+def test_a_frame_beyond_its_bounds_is_refused(frame: Frame, words: str) -> None:
+    with pytest.raises(FormatError, match=words):
+        frames.check_frame(frame)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_what_a_kind_encodes_it_decodes_into_its_pieces(kind: str, data: st.DataObject) -> None:
+    lengths = data.draw(st.lists(st.integers(0, 400), min_size=1, max_size=5))
+    output = data.draw(st.binary(min_size=sum(lengths), max_size=sum(lengths)))
+    bases = b"" if kind == "plain" else data.draw(st.binary(min_size=1, max_size=300))
+    packed = KINDS[kind].encode(output, bases, {})
+    outputs = tuple(Piece(number, 3 * number, length) for number, length in enumerate(lengths))
+    held = (Piece(99, 0, len(bases)),) if bases else ()
+    frame = Frame(kind, 0, 0, len(packed), outputs, held)
+    frames.check_frame(frame)
+    runs = list(frames.decode(frame, split(packed, data.draw(st.integers(1, 50))), BytesBases(bases), "frame"))
+
+    assert b"".join(run for _, run in runs) == output
+    for number, piece in enumerate(outputs):
+        mine = [(one, run) for one, run in runs if one.content == number]
+        at = piece.offset
+        for one, run in mine:
+            assert (one.offset, one.length) == (at, len(run))
+            at += len(run)
+        assert at == piece.offset + piece.length
+
+
+@pytest.mark.parametrize("size", [9, 11])
+def test_output_of_another_size_is_refused(size: int) -> None:
+    packed = KINDS["plain"].encode(bytes(size), b"", {})
+    with pytest.raises(VerifyError, match=r"^frame 3: gives"):
+        list(frames.decode(PLAIN, [packed], BytesBases(b""), "frame 3"))
+
+
+def test_other_bases_are_noticed_by_the_checksum() -> None:
+    words = b" ".join(b"word%d" % number for number in range(200))
+    packed = KINDS["prefix"].encode(words[:500], words, {})
+    frame = Frame("prefix", 0, 0, len(packed), wide(500), (Piece(1, 0, len(words)),))
+    with pytest.raises(VerifyError, match="not a readable zstd frame"):
+        list(frames.decode(frame, [packed], BytesBases(words[::-1]), "frame"))
+
+
+def split(data: bytes, step: int) -> Iterator[bytes]:
+    return (data[at : at + step] for at in range(0, len(data), step))
