@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alforja_packaging import codec
+from alforja_packaging.codec import PREFIX_MIN_BYTES
 from alforja_packaging.errors import VerifyError
+
+SAME = {"enable_long_distance_matching": 0, "window_log": 12}
 
 
 def text(size: int, seed: int = 1) -> bytes:
@@ -42,6 +45,48 @@ def test_another_library_reads_the_same(prefix: bytes) -> None:
     )
 
     assert other.stream_reader(packed).read(len(data) + 1) == data
+
+
+@given(st.binary(max_size=2_000), st.integers(1, 19))
+def test_what_another_library_writes_is_read(data: bytes, level: int) -> None:
+    packed = zstandard.ZstdCompressor(level=level).compress(data)
+
+    assert codec.decompress_whole(packed, size=len(data), what="it") == data
+
+
+@given(st.binary(min_size=8, max_size=2_000), st.binary(max_size=500), st.integers(0, 2_000))
+def test_another_library_reads_whatever_prefix_is_referred_to(prefix: bytes, fresh: bytes, at: int) -> None:
+    data = fresh + prefix[at:] + prefix[:at]
+    raw = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    packed = codec.compress(data, prefix=prefix)
+
+    assert zstandard.ZstdDecompressor(dict_data=raw).stream_reader(packed).read(len(data) + 1) == data
+
+
+@given(st.binary(max_size=PREFIX_MIN_BYTES - 1), st.binary(max_size=100))
+def test_a_prefix_too_short_to_refer_to_counts_as_none(prefix: bytes, data: bytes) -> None:
+    assert codec.compress(data, prefix=prefix, options=SAME) == codec.compress(data, options=SAME)
+
+
+@given(st.binary(max_size=3_000), st.integers(0, 3_000), st.binary(max_size=300), st.integers(0, 4_000))
+def test_any_bytes_are_refused_or_give_exactly_the_size_that_was_stated(
+    data: bytes, at: int, splice: bytes, size: int
+) -> None:
+    packed = codec.compress(data)
+    changed = packed[:at] + splice + packed[at + len(splice) :]
+    try:
+        got = codec.decompress_whole(changed, size=size, what="it")
+    except VerifyError:
+        return
+
+    assert len(got) == size
+
+
+def test_a_skippable_frame_may_stand_neither_before_nor_behind() -> None:
+    packed, skippable = codec.compress(b"words"), b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc"
+    for both in (skippable + packed, packed + skippable):
+        with pytest.raises(VerifyError, match="something follows its end"):
+            codec.decompress_whole(both, size=5, what="it")
 
 
 BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {

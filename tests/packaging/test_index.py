@@ -208,6 +208,22 @@ def test_a_content_that_comes_from_nowhere_is_refused() -> None:
         parse_head(head_of(fields | {"moves": []}, document, format_skeleton(BEFORE)), BEFORE)
 
 
+def test_a_held_content_of_another_size_is_not_taken_for_the_new_one() -> None:
+    fields, document, _ = parts_of(an_update(elide=True), BEFORE)
+    longer = document.replace(b'["b.css",200]', b'["b.css",201]')
+    assert longer != document
+    with pytest.raises(FormatError, match=r"says nothing of where 'b\.css' comes from"):
+        parse_head(head_of(fields, longer, format_skeleton(BEFORE)), BEFORE)
+
+
+def test_a_sound_frame_that_gives_other_bytes_is_refused_by_the_file_it_would_give() -> None:
+    frame = codec.compress(bytes(sum(content.size for content in BEFORE.contents)))
+    fields = {"frames": [{"kind": "plain", "length": len(frame), "outputs": [0, 1, 1, 1]}]}
+    sealed = Sealed(BEFORE, head_of(fields, format_manifest(BEFORE)) + frame)
+    with pytest.raises(DigestMismatch, match=r"^a\.html: wanted content"):
+        unseal(sealed.data, sealed.read, None, {}, sign_name(BEFORE)[0])
+
+
 def test_without_digests_no_more_may_be_written_than_the_format_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     given = len(NEW["a.html"]) + len(NEW["d.txt"])
     monkeypatch.setattr("alforja_packaging.index.ELIDED_MAX_BYTES", given)

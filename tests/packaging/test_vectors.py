@@ -2,12 +2,13 @@
 
 import pytest
 
-from alforja_packaging.index import sign_name
+from alforja_packaging.frames import KINDS
+from alforja_packaging.index import parse_head, sign_name
 from alforja_packaging.manifest import Manifest, parse_manifest
 from alforja_packaging.trustdelta import parse_delta
-from alforja_packaging.unseal import unseal
+from alforja_packaging.unseal import BytesBases, unseal
 from tests.simulators.packs import Sealed, contents_of
-from tests.vectors.make import FOLDER, HELD, LATER, NEW, OLD, canonical, manifest_of, sealed
+from tests.vectors.make import BASES, FOLDER, HELD, LATER, NEW, OLD, OUTPUT, canonical, frames, manifest_of, sealed
 
 TREES = {1: OLD, 2: NEW}
 
@@ -28,6 +29,31 @@ def test_a_stored_pack_gives_its_release(name: str) -> None:
     stored = Sealed(made.manifest, (FOLDER / name).read_bytes())
 
     assert read(stored, held) == read(made, held) == contents_of(TREES[made.manifest.release])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stored_frame_gives_its_output(kind: str) -> None:
+    stored = (FOLDER / f"frame.{kind}.zst").read_bytes()
+    bases = BytesBases(b"" if kind == "plain" else BASES)
+
+    assert b"".join(KINDS[kind].decode([stored], bases, len(OUTPUT), "vector")) == OUTPUT
+    assert len(stored) < len(OUTPUT) // (2 if kind == "plain" else 10)
+
+
+def test_the_stored_packs_show_digests_sent_and_elided() -> None:
+    held = manifest_of(1, OLD)
+    sent = parse_head((FOLDER / "from-1.pack").read_bytes(), held)
+    elided = parse_head((FOLDER / "from-1-elided.pack").read_bytes(), held)
+
+    assert not sent.missing
+    assert elided.missing == {piece.content for frame in elided.index.frames for piece in frame.outputs}
+    assert elided.missing
+
+
+def test_every_vector_that_lies_here_is_made_and_compared() -> None:
+    made = {*canonical(), *sealed(), *frames(), "after-1", "make.py"}
+
+    assert {path.name for path in FOLDER.iterdir() if path.is_file()} == made
 
 
 def test_a_stored_trust_delta_gives_the_later_files() -> None:

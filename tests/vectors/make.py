@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from alforja_packaging.course import Course, Lesson, Section
+from alforja_packaging.frames import KINDS
 from alforja_packaging.index import sign_name
 from alforja_packaging.manifest import File, Manifest, format_manifest
 from alforja_packaging.trustdelta import Change, format_delta
@@ -56,12 +57,23 @@ def trust_delta() -> bytes:
     return format_delta(1, 2, changes, HELD)
 
 
+BASES = b"".join(b"<li>Well %d: %d litres</li>\n" % (number, number * 37 % 101) for number in range(60))
+OUTPUT = b"<ul>\n" + BASES[500:] + b"</ul>\n<ul>\n" + BASES[:500] + b"</ul>\n"
+
+
+def frames() -> Mapping[str, bytes]:
+    """One frame of each kind, of the same output; `frame.bases` are those of the kind that has any."""
+    bases = {"plain": b"", "prefix": BASES}
+    return {f"frame.{name}.zst": kind.encode(OUTPUT, bases[name], {}) for name, kind in KINDS.items()}
+
+
 def canonical() -> Mapping[str, bytes]:
     """The files that must come out the same to the byte."""
     manifests = {f"water.{release}.manifest": manifest_of(release, tree) for release, tree in ((1, OLD), (2, NEW))}
     files = {name: format_manifest(manifest) for name, manifest in manifests.items()}
     digests = {name: sign_name(manifest)[0].hex() for name, manifest in manifests.items()}
-    return files | {"digests.json": (json.dumps(digests, indent=2) + "\n").encode()}
+    files |= {"digests.json": (json.dumps(digests, indent=2) + "\n").encode()}
+    return files | {"frame.output": OUTPUT, "frame.bases": BASES}
 
 
 def main() -> None:
@@ -70,6 +82,8 @@ def main() -> None:
         (FOLDER / name).write_bytes(data)
     for name, (pack, _) in sealed().items():
         (FOLDER / name).write_bytes(pack.data)
+    for name, data in frames().items():
+        (FOLDER / name).write_bytes(data)
     (FOLDER / "after-1").write_bytes(trust_delta())
 
 
