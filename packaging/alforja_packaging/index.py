@@ -30,6 +30,7 @@ from alforja_packaging.manifest import (
 
 NEWEST_KNOWN: Final = 1
 INDEX_MAX_BYTES: Final = 32 * 2**20
+INDEX_SPARE_BYTES: Final = 64 * 1024  # with four bytes for each of the manifest: no list of pieces needs more
 FIRST_LINE_MAX_BYTES: Final = 80
 # Without digests nothing can be verified before everything has arrived, so what may be
 # written unverified is bounded (format.md section 6.3).
@@ -115,8 +116,11 @@ def head_length(start: bytes) -> int:
     return start.index(b"\n") + 1 + packed_text + packed_document
 
 
-def parse_head(head: bytes, held: Manifest | None) -> Opened:
+def parse_head(head: bytes, held: Manifest | None, *, signed_length: int = MANIFEST_MAX_BYTES) -> Opened:
     """Read a pack's head, given the held manifest it starts from (None for a first install).
+
+    `signed_length` is the length in bytes that the manifest is signed with: it
+    bounds what an unsigned head may unpack to.
 
     Raises FormatError or VerifyError for anything `format_head` could not have
     written, UnsupportedFormat for a newer version.
@@ -125,7 +129,7 @@ def parse_head(head: bytes, held: Manifest | None) -> Opened:
     if len(head) < length:
         raise FormatError(f"index: {len(head)} bytes of a head of {length}")
     packed_text, text_size, packed_document, document_size = _sizes(head)
-    if text_size > INDEX_MAX_BYTES or document_size > MANIFEST_MAX_BYTES:
+    if text_size > min(INDEX_MAX_BYTES, INDEX_SPARE_BYTES + 4 * signed_length) or document_size > signed_length:
         raise FormatError("index: larger than an index or a manifest may be")
     at = length - packed_document
     text = codec.decompress_whole(head[at - packed_text : at], size=text_size, what="index")

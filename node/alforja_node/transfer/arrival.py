@@ -233,7 +233,7 @@ def open_arrival(store: Store, hop: Hop, held: Manifest | None, known: Manifest 
     if disk.length_of(path) < hop.head:
         return None
     try:
-        opened = parse_head(path.read_bytes()[: hop.head], held)
+        opened = parse_head(path.read_bytes()[: hop.head], held, signed_length=hop.offer.manifest_length)
         if hop.head + sum(frame.length for frame in opened.index.frames) > hop.total:
             raise VerifyError(f"{hop.pack}: its index asks for more than the {hop.total} bytes that were signed for")
         manifest = known
