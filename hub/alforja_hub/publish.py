@@ -14,12 +14,14 @@ from typing import Any
 
 from alforja_hub import shelf
 from alforja_hub.build import Builder, Pack, kept_frames, write_pack
+from alforja_hub.keeping import Offered, Update, choose_dropped
 from alforja_hub.settings import HubSettings
 from alforja_hub.signing import Authority, Target
+from alforja_hub.upkeep import Tidying, Upkeep, narrowed, open_pack, starts_of
 from alforja_hub.workspace import Workspace
 from alforja_packaging.errors import RequestError, StoreError
 from alforja_packaging.frames import Frame
-from alforja_packaging.index import Opened, head_length, parse_head, sign_name
+from alforja_packaging.index import Opened, parse_head, sign_name
 from alforja_packaging.layout import (
     BUNDLES_DIR,
     INSTALL_NAME,
@@ -32,12 +34,17 @@ from alforja_packaging.layout import (
 from alforja_packaging.manifest import RELEASE_MAX, Manifest, format_manifest, parse_manifest
 
 Progress = Callable[[str, int, int], None]
-"""What is being built, frames done, frames in all."""
+"""What is being built, frames done, frames in all (0 while that is not known)."""
+
+_INSTALL = "first install"
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a publish brought. `release` is the newest one, also when nothing was new."""
+    """What a publish brought. `release` is the newest one, also when nothing was new.
+
+    `dropped` are updates that are offered no more, or not at all; `tidied` is what became of old packs.
+    """
 
     course: str
     publisher: str
@@ -45,6 +52,17 @@ class Published:
     changed: bool
     costs: Mapping[str, Sequence[int]]
     size: int
+    dropped: Sequence[Update]
+    tidied: Tidying
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A pack on offer, opened, and the manifests it leads to and from; `held` is None for a first install."""
+
+    manifest: Manifest
+    held: Manifest | None
+    opened: Opened
 
 
 class Press:
@@ -55,12 +73,14 @@ class Press:
     ) -> None:
         self._settings, self._workspace, self._authority = settings, workspace, authority
         self._builder = Builder(workspace.path_of, settings.cache, executor) if executor else None
+        self._upkeep = Upkeep(settings, authority)
 
-    def publish(self, course: str, now: datetime, progress: Progress) -> Published:
+    def publish(self, course: str, now: datetime, progress: Progress, *, max_seconds: float | None = None) -> Published:
         """Make and sign the next release of a course, unless its draft is as the newest release.
 
-        Raises RequestError, StoreError, or what signing raises. Interrupted at any
-        point it can simply be run again.
+        `max_seconds` is for how long to look for smaller frames. Raises RequestError,
+        StoreError, or what signing raises. Interrupted at any point it can simply be
+        run again.
         """
         draft = self._workspace.draft_of(course)
         publisher = draft.publisher
@@ -69,18 +89,26 @@ class Press:
         releases = self.releases(publisher, course)
         newest = releases[-1] if releases else None
         if newest and replace(draft, release=newest.release) == newest:
-            return Published(course, publisher, newest.release, False, self.costs(publisher, course), _size(newest))
+            tidied = self._tidy(publisher, course, now)
+            costs = self.costs(publisher, course)
+            return Published(course, publisher, newest.release, False, costs, _size(newest), tidied.drop, tidied)
         release = newest.release + 1 if newest else 1
         if release > RELEASE_MAX:
             raise RequestError(f"course {course}: has no release numbers left")
         manifest = replace(draft, release=release)
-        packs = self._build(manifest, releases, progress)
+        keeping = self._upkeep.keeping_of(course)
+        packs = self._build(manifest, releases[-keeping.releases :], progress, max_seconds)
+        stated = self._state(manifest, packs)
+        dropped = choose_dropped(self._offered(manifest, packs, stated), keeping)
+        stated |= narrowed(stated, dropped)
+        gone = {f"{bundle_name(course, update.end)}/{update_name(update.start)}" for update in dropped}
+        packs = [pack for pack in packs if pack.name not in gone]
         self._lay_down(manifest, packs)
-        self._sign(manifest, releases, packs)
+        self._sign(manifest, releases, stated)
         self._workspace.note_published(course, release, now.isoformat())
-        self._prune(publisher, course, release)
+        tidied = self._tidy(publisher, course, now)
         costs = {_route_name(pack.name): pack.stated for pack in packs}
-        return Published(course, publisher, release, True, costs, _size(manifest))
+        return Published(course, publisher, release, True, costs, _size(manifest), dropped, tidied)
 
     def releases(self, publisher: str, course: str) -> list[Manifest]:
         """The manifests of all signed releases of a course, oldest first."""
@@ -91,33 +119,95 @@ class Press:
 
     def costs(self, publisher: str, course: str) -> Mapping[str, Sequence[int]]:
         """What the newest release costs a node: for each route, bytes of the index and bytes in all."""
-        found = [
-            (release, target)
-            for path, target in self._authority.targets(publisher).items()
-            for _, name, release in [parse_bundle_path(path)]
-            if name == course
-        ]
-        if not found:
-            raise RequestError(f"course {course}: has no release", advice="make one with `alforja-hub publish`")
-        custom = max(found)[1].custom
+        custom = self._newest(publisher, course)[1].custom
         costs = {INSTALL_NAME: custom["install"]}
         return costs | {update_name(int(number)): cost for number, cost in custom.get("from", {}).items()}
 
-    def _build(self, manifest: Manifest, releases: Sequence[Manifest], progress: Progress) -> list[Pack]:
+    def open_route(self, publisher: str, course: str, start: int | None) -> Route:
+        """Read the pack that leads to the newest release from the release `start`, or from nothing.
+
+        Raises RequestError when no update leads straight from there.
+        """
+        newest, target = self._newest(publisher, course)
+        starts = starts_of(target)
+        if start is not None and start not in starts:
+            choice = f"choose with --from: {', '.join(map(str, sorted(starts)))}" if starts else "see --install"
+            what = f"course {course}: no update leads straight from release {start} to release {newest}"
+            raise RequestError(what, advice=choice)
+        manifest = self._manifest(publisher, course, newest)
+        held = None if start is None else self._manifest(publisher, course, start)
+        path = self._folder(publisher) / bundle_name(course, newest)
+        return Route(manifest, held, open_pack(path / (INSTALL_NAME if start is None else update_name(start)), held))
+
+    def newest_start(self, publisher: str, course: str) -> int | None:
+        """The newest release that an update starts from; None when there is only a first install."""
+        return max(starts_of(self._newest(publisher, course)[1]), default=None)
+
+    def _newest(self, publisher: str, course: str) -> tuple[int, Target]:
+        signed = self._signed(publisher, course)
+        if not signed:
+            raise RequestError(f"course {course}: has no release", advice="make one with `alforja-hub publish`")
+        return max(signed), signed[max(signed)]
+
+    def _signed(self, publisher: str, course: str) -> dict[int, Target]:
+        found = ((parse_bundle_path(path), target) for path, target in self._authority.targets(publisher).items())
+        return {release: target for (_, name, release), target in found if name == course}
+
+    def _build(
+        self, manifest: Manifest, held: Sequence[Manifest], progress: Progress, max_seconds: float | None
+    ) -> list[Pack]:
+        """Build the first install, and an update from each held release, the newest first."""
         assert self._builder is not None
         kept: tuple[Sequence[Frame], Sequence[str]] = ((), ())
-        if releases:
-            earlier = releases[-1]
+        if held:
+            earlier = held[-1]
             name = f"{bundle_name(earlier.course.id, earlier.release)}/{INSTALL_NAME}"
-            with suppress(FileNotFoundError):
-                opened = self._open(self._folder(manifest.publisher) / name)
+            with suppress(StoreError):  # an install that is lost is built anew
+                opened = open_pack(self._folder(manifest.publisher) / name, None)
                 kept = kept_frames(manifest, earlier, opened.index.frames, opened.index.packs, name)
-        packs = [self._builder.install(manifest, *kept, progress=_named(progress, "first install"))]
-        packs += [
-            self._builder.update(manifest, held, _named(progress, f"update from release {held.release}"))
-            for held in reversed(releases[-self._settings.updates_kept :])
-        ]
+        del max_seconds  # the builder has no clock yet; it is to spend at most so long on all packs together
+        progress(_INSTALL, 0, 0)
+        packs = [self._builder.install(manifest, *kept, progress=_named(progress, _INSTALL))]
+        for one in reversed(held):
+            what = f"update from release {one.release}"
+            progress(what, 0, 0)
+            packs.append(self._builder.update(manifest, one, _named(progress, what)))
         return packs
+
+    def _state(self, manifest: Manifest, packs: Sequence[Pack]) -> dict[int, Target]:
+        """Give what is to be signed of each release once the new one is there; of older ones what still leads on."""
+        course = manifest.course
+        digest, length = sign_name(manifest)
+        custom: dict[str, Any] = {
+            "title": dict(course.title),
+            "languages": list(course.languages),
+            "size": _size(manifest),
+            "install": packs[0].stated,
+        }
+        if packs[1:]:
+            custom["from"] = {_route_name(pack.name).removeprefix("from-"): pack.stated for pack in packs[1:]}
+        older = {
+            release: replace(target, custom=_adjacent_only(target.custom, release))
+            for release, target in self._signed(manifest.publisher, course.id).items()
+            if release > manifest.release - 1 - self._settings.chain_kept
+        }
+        return older | {manifest.release: Target(length, digest, custom)}
+
+    def _offered(self, manifest: Manifest, packs: Sequence[Pack], stated: Mapping[int, Target]) -> Offered:
+        """The packs that would be offered, with those that are yet to be laid down."""
+        publisher, course = manifest.publisher, manifest.course.id
+        fresh = {pack.name: len(pack.head) + sum(body.stat().st_size for body in pack.bodies) for pack in packs}
+
+        def size_of(name: str) -> int:
+            return fresh[name] if name in fresh else self._upkeep.size_of(publisher, name)
+
+        installs = [packs[0].name, *parse_head(packs[0].head, None).index.packs]
+        updates = [
+            Update(start, end, size_of(f"{bundle_name(course, end)}/{update_name(start)}"))
+            for end, target in sorted(stated.items())
+            for start in starts_of(target)
+        ]
+        return Offered(manifest.release, sum(map(size_of, installs)), tuple(updates))
 
     def _lay_down(self, manifest: Manifest, packs: Sequence[Pack]) -> None:
         folder = self._folder(manifest.publisher)
@@ -125,50 +215,19 @@ class Press:
             write_pack(folder, pack)
         shelf.put(folder / bundle_name(manifest.course.id, manifest.release) / MANIFEST_NAME, format_manifest(manifest))
 
-    def _sign(self, manifest: Manifest, releases: Sequence[Manifest], packs: Sequence[Pack]) -> None:
-        """State the new release, and leave of older ones what still leads on."""
-        digest, length = sign_name(manifest)
-        course, publisher = manifest.course, manifest.publisher
-        custom: dict[str, Any] = {
-            "title": dict(course.title),
-            "languages": list(course.languages),
-            "size": _size(manifest),
-        }
-        custom["install"] = packs[0].stated
-        updates = {str(held.release): pack.stated for held, pack in zip(reversed(releases), packs[1:], strict=False)}
-        if updates:
-            custom["from"] = updates
-        signed = self._authority.targets(publisher)
-        add = {bundle_path(publisher, course.id, manifest.release): Target(length, digest, custom)}
-        for older in releases[-1:]:
-            path = bundle_path(publisher, course.id, older.release)
-            add[path] = replace(signed[path], custom=_adjacent_only(signed[path].custom, older.release))
-        beyond = [bundle_path(publisher, course.id, older.release) for older in releases[: -self._settings.chain_kept]]
+    def _sign(self, manifest: Manifest, releases: Sequence[Manifest], stated: Mapping[int, Target]) -> None:
+        """Sign the new release and what has changed of older ones; stop signing those beyond the chain."""
+        course, publisher = manifest.course.id, manifest.publisher
+        signed = self._signed(publisher, course)
+        changed = {release: target for release, target in stated.items() if signed.get(release) != target}
+        beyond = [bundle_path(publisher, course, one.release) for one in releases if one.release not in stated]
+        add = {bundle_path(publisher, course, release): target for release, target in changed.items()}
         self._authority.publish(publisher, add, beyond)
 
-    def _prune(self, publisher: str, course: str, newest: int) -> None:
-        """Remove packs that no signed release states any more and no kept index refers to."""
-        folder = self._folder(publisher)
-        signed = {
-            release: target.custom
-            for path, target in self._authority.targets(publisher).items()
-            for _, name, release in [parse_bundle_path(path)]
-            if name == course
-        }
-        install = f"{bundle_name(course, newest)}/{INSTALL_NAME}"
-        needed = {install, *self._open(folder / install).index.packs}
-        for release, custom in signed.items():
-            name = bundle_name(course, release)
-            needed |= {f"{name}/{MANIFEST_NAME}"} | {
-                f"{name}/{update_name(int(one))}" for one in custom.get("from", {})
-            }
-        for bundle in sorted(folder.iterdir()):
-            if bundle.name.rpartition(".")[0] == course:
-                for path in sorted(bundle.iterdir()):
-                    if f"{bundle.name}/{path.name}" not in needed:
-                        shelf.remove(path)
-                with suppress(OSError):  # something still needed lies in it
-                    bundle.rmdir()
+    def _tidy(self, publisher: str, course: str, now: datetime) -> Tidying:
+        plan = self._upkeep.plan(publisher, course, now)
+        self._upkeep.carry_out(plan)
+        return plan
 
     def _manifest(self, publisher: str, course: str, release: int) -> Manifest:
         path = self._folder(publisher) / bundle_name(course, release) / MANIFEST_NAME
@@ -176,12 +235,6 @@ class Press:
             return parse_manifest(path.read_bytes())
         except FileNotFoundError:
             raise StoreError(f"{path}: is missing", advice="bring the repository folder back from a copy") from None
-
-    def _open(self, path: Path) -> Opened:
-        with path.open("rb") as file:
-            start = file.read(128)
-            file.seek(0)
-            return parse_head(file.read(head_length(start)), None)
 
     def _folder(self, publisher: str) -> Path:
         return self._settings.repository / BUNDLES_DIR / publisher

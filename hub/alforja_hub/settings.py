@@ -10,7 +10,8 @@ class HubSettings:
     """Where a hub keeps its things, and how much it keeps."""
 
     home: Path
-    updates_kept: int = 8  # releases from which a direct update is offered
+    updates_kept: int = 8  # releases from which a direct update is offered, unless a course has its own number
+    grace_days: int = 14  # for which a pack stays that metadata names no more, unless a course has its own
     chain_kept: int = 64  # releases from which a chain of adjacent updates is offered
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
 
@@ -33,3 +34,8 @@ class HubSettings:
     def cache(self) -> Path:
         """What can be computed again."""
         return self.home / "cache"
+
+    @property
+    def lapses(self) -> Path:
+        """Since when packs are named no more. Lost, every grace begins anew."""
+        return self.home / "lapses.json"

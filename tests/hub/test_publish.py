@@ -28,7 +28,7 @@ class Hub:
     """A hub in a folder, without a command line."""
 
     def __init__(self, home: Path, updates_kept: int = 8) -> None:
-        self.settings = HubSettings(home=home, updates_kept=updates_kept, workers=1)
+        self.settings = HubSettings(home=home, updates_kept=updates_kept, grace_days=0, workers=1)
         self.workspace = Workspace(self.settings.workspace, home / "hub.sqlite")
         self.workspace.prepare()
         self.authority = Authority(self.settings.repository, self.settings.keys, home / "history", now=lambda: NOW)

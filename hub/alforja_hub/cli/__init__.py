@@ -18,6 +18,7 @@ _COMMANDS = {
     "cost": "Show how many bytes a release costs a school.",
     "serve": "Offer the repository over HTTP.",
     "carry": "Write a stick: the same files, only what is asked.",
+    "prune": "Remove packs that no release needs any more.",
     "keys": "Renew metadata, and replace keys.",
 }
 _EXTRA = ("lxml", "numpy", "segno")

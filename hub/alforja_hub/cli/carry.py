@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from alforja_hub.carry import carry
-from alforja_hub.cli.common import COURSE, open_workspace, owner_of
+from alforja_hub.cli.common import COURSE, open_authority, open_workspace, owner_of
 from alforja_hub.settings import HubSettings
+from alforja_hub.upkeep import Upkeep
 from alforja_packaging.console import in_words, json_option, say_json, show_progress
 
 
@@ -30,11 +31,14 @@ def command(settings: HubSettings, folder: Path, courses: tuple[str, ...], as_js
     """
     workspace = open_workspace(settings)
     keys = {(owner_of(workspace, course), course) for course in courses} or None
+    upkeep = Upkeep(settings, open_authority(settings))
+    lapsed = {name for key in keys or upkeep.courses() for name in upkeep.lapsed(*key)}
     with show_progress(quiet=as_json) as progress:
         task = progress.add_task(f"writing {folder}", total=None)
         result = carry(
-            settings.repository, folder, keys, lambda done, total: progress.update(task, completed=done, total=total)
-        )
+            settings.repository, folder, keys, lambda done, total: progress.update(task, completed=done, total=total),
+            lapsed,
+        )  # fmt: skip
     if as_json:
         say_json({"files": result.files, "bytes": result.bytes, "already_there": result.skipped})
     else:

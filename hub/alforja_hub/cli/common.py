@@ -3,6 +3,7 @@
 import fcntl
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -57,8 +58,13 @@ def one_change_at_a_time(settings: HubSettings) -> Iterator[None]:
 def build_pool(settings: HubSettings) -> Iterator[Executor]:
     """Processes for the heavy work: one for each core."""
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(settings.workers, mp_context=context) as executor:
+    with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_die_quietly) as executor:
         yield executor
+
+
+def _die_quietly() -> None:
+    """End on Ctrl-C at once and without a word: the command that waits says what is to be said."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def choose_publisher(authority: Authority, wanted: str | None) -> str:

@@ -1,0 +1,62 @@
+"""`alforja-hub prune`: keep the repository small."""
+
+from contextlib import nullcontext
+
+import click
+
+from alforja_hub.cli.common import COURSE, now, one_change_at_a_time, open_authority, open_workspace, owner_of
+from alforja_hub.cli.keeping import as_fields, say_tidied
+from alforja_hub.settings import HubSettings
+from alforja_hub.upkeep import Tidying, Upkeep
+from alforja_packaging.console import json_option, say_json
+
+
+@click.command()
+@click.argument("courses", type=COURSE, nargs=-1, metavar="[COURSE]...")
+@click.option(
+    "--grace",
+    type=click.IntRange(0, 36500),
+    metavar="DAYS",
+    help="This time, keep what is no longer needed for so many days; 0 removes it at once. "
+    "By default as set with `publish --grace`, else 14.",
+)
+@click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+@json_option
+@click.pass_obj
+def command(settings: HubSettings, courses: tuple[str, ...], grace: int | None, dry_run: bool, as_json: bool) -> None:
+    """Remove packs that no release on offer needs any more; of each COURSE, or of all.
+
+    What schools can be led to is never removed. What a newer release has replaced
+    stays for the days of grace, so that a school in the middle of a download, or
+    one that reads an older stick or mirror, still finds it. Courses with a bound
+    (see `publish --keep-bytes`) stop offering their oldest updates when above it.
+
+    Publishing does the same for its course. Run this from a timer, once a day.
+    """
+    workspace, authority = open_workspace(settings), open_authority(settings)
+    upkeep = Upkeep(settings, authority)
+    with nullcontext() if dry_run else one_change_at_a_time(settings):
+        if not dry_run:
+            authority.finish()  # or what a cut run has decided would look as if nobody needed it
+        keys = [(owner_of(workspace, course), course) for course in courses] or upkeep.courses()
+        plans = []
+        for publisher, course in keys:
+            plan = upkeep.plan(publisher, course, now(), grace)
+            if not dry_run:
+                upkeep.carry_out(plan)
+            plans.append(plan)
+    if as_json:
+        say_json([{"publisher": plan.publisher, "course": plan.course, **as_fields(plan, plan.drop)} for plan in plans])
+        return
+    for plan in plans:
+        say_tidied(plan, plan.drop, planned=dry_run)
+    _say_rest(plans)
+
+
+def _say_rest(plans: list[Tidying]) -> None:
+    if not any(plan.drop or plan.remove or plan.waiting for plan in plans):
+        click.echo("nothing to remove")
+    ahead = max((plan.lapses.newest for plan in plans if plan.lapses.newest), default=None)
+    if ahead and ahead > now():
+        click.echo(f"note: this machine's clock is behind {ahead:%Y-%m-%d %H:%M}, a time seen before", err=True)
+        click.echo("  days of grace are counted from there; set the clock, or remove at once with --grace 0", err=True)

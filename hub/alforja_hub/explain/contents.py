@@ -1,0 +1,112 @@
+"""Read the files that an explanation is about: weigh them, and compare old with new."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from alforja_hub.explain.hints import Difference, compare, make_hints
+from alforja_hub.explain.rows import Explained, Row, Weighed, make_rows
+from alforja_packaging import codec
+from alforja_packaging.errors import StoreError
+from alforja_packaging.frames import Frame, Piece
+from alforja_packaging.index import Opened
+from alforja_packaging.manifest import Manifest
+from alforja_packaging.similarity import Candidate, Pool, find_features
+
+_QUICK = {"compression_level": 3, "checksum_flag": 0, "content_size_flag": 0, "enable_long_distance_matching": 0}
+_PREFIX_MAX_BYTES = 8 * 2**20
+_FEW_BASES = 3  # are all shown without asking which of them serve
+_RANKED_MAX_BYTES = 64 * 2**20  # of bases that are read to rank them: twice what one prefix can be
+_WORTH = 64  # as in an update: a base serves for one byte in so many of its own
+_COMPARED_MAX_BYTES = 2**20
+
+
+def explain(manifest: Manifest, held: Manifest | None, opened: Opened, path_of: Callable[[bytes], Path]) -> Explained:
+    """Say what a pack costs a school, file by file. Raises StoreError when a file is missing in the workspace."""
+    contents = Contents(manifest, held, path_of)
+    rows = make_rows(manifest, held, opened.index, contents.weigh)
+    plain = Explained(held.release if held else None, manifest.release, opened.head_length, tuple(rows))
+    return replace(plain, hints=tuple(make_hints(rows, list(contents.differences(rows)), plain.total)))
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The contents of two releases, by the numbers an index uses."""
+
+    manifest: Manifest
+    held: Manifest | None
+    path_of: Callable[[bytes], Path]
+
+    def weigh(self, frame: Frame) -> Sequence[Weighed]:
+        """Weigh each output by what it takes alone: zstd's level 3, with the bases that serve it as prefix.
+
+        What serves a file is the held content of its own path if the frame has it,
+        else what resembles it.
+        """
+        if not frame.bases and len(frame.outputs) == 1:
+            return [Weighed(1)]
+        ranked = self._ranking(frame)
+        return [self._weigh(piece, frame, ranked) for piece in frame.outputs]
+
+    def _weigh(self, piece: Piece, frame: Frame, ranked: Callable[[bytes], Sequence[Piece]]) -> Weighed:
+        data = self._read(piece, new=True)
+        own = self._own(piece, frame)
+        serving = own or ranked(data)
+        numbers = tuple(dict.fromkeys(base.content for base in serving))
+        if len(frame.outputs) == 1:
+            return Weighed(1, numbers)
+        prefix = b"".join(self._read(base) for base in serving)[:_PREFIX_MAX_BYTES]
+        empty = len(codec.compress(b"", options=_QUICK))
+        size = len(codec.compress(data, prefix=prefix, options=_QUICK)) - empty
+        return Weighed(max(size, 1 if data else 0), numbers)
+
+    def _own(self, piece: Piece, frame: Frame) -> list[Piece]:
+        """The bases that are the held content of the piece's own path."""
+        file = self.held.by_path.get(self.manifest.contents[piece.content].path) if self.held else None
+        if self.held is None or file is None:
+            return []
+        number = self.held.number_of[file.digest]
+        return [base for base in frame.bases if base.content == number]
+
+    def _ranking(self, frame: Frame) -> Callable[[bytes], Sequence[Piece]]:
+        """Give what finds the bases that resemble an output; prepared only when it is asked."""
+        pools: list[Pool] = []
+
+        def rank(data: bytes) -> Sequence[Piece]:
+            if not frame.bases or (len(frame.outputs) == 1 and len(frame.bases) <= _FEW_BASES):
+                return frame.bases
+            if frame.reach > _RANKED_MAX_BYTES:
+                return ()
+            if not pools:
+                found = [Candidate(find_features([self._read(base)]), base.length, -1) for base in frame.bases]
+                pools.append(Pool(found, worth=_WORTH))
+            best = pools[0].rank(find_features([data]), frame=0, budget=_PREFIX_MAX_BYTES)
+            return [frame.bases[place] for place in best[:_FEW_BASES]]
+
+        return rank
+
+    def differences(self, rows: Sequence[Row]) -> Iterator[tuple[Row, Difference]]:
+        """Compare changed files with what they were, as far as they are small enough to be pages."""
+        if self.held is None:
+            return
+        for row in rows:
+            old, new = self.held.by_path.get(row.path), self.manifest.by_path[row.path]
+            if row.reason == "changed" and old and max(old.size, new.size) <= _COMPARED_MAX_BYTES:
+                yield row, compare(self._read_run(old.digest, 0, old.size), self._read_run(new.digest, 0, new.size))
+
+    def _read(self, piece: Piece, *, new: bool = False) -> bytes:
+        """Read a base, or an output: those are numbered in the new release alone."""
+        held = self.held.contents if self.held and not new else ()
+        content = (
+            held[piece.content] if piece.content < len(held) else self.manifest.contents[piece.content - len(held)]
+        )
+        return self._read_run(content.digest, piece.offset, piece.length)
+
+    def _read_run(self, digest: bytes, offset: int, length: int) -> bytes:
+        path = self.path_of(digest)
+        try:
+            with path.open("rb") as file:
+                file.seek(offset)
+                return file.read(length)
+        except FileNotFoundError:
+            raise StoreError(f"{path}: is missing", advice="bring the folder `workspace` back from a copy") from None

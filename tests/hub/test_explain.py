@@ -1,0 +1,196 @@
+"""Why a release costs what it costs: every byte is told of once, and hints are no guesses."""
+
+import hashlib
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alforja_hub.explain.contents import explain
+from alforja_hub.explain.hints import Difference, compare, make_hints
+from alforja_hub.explain.rows import Explained, Row, Weighed, apportion, make_rows
+from alforja_packaging.errors import StoreError
+from alforja_packaging.frames import Frame, Piece
+from alforja_packaging.index import Index, parse_head
+from alforja_packaging.layout import file_path
+from tests.simulators.hub import SimulatedHub, Tree, make_manifest
+
+
+def explained(tmp_path: Path, old: Tree, new: Tree, *, install: bool = False) -> tuple[Explained, int]:
+    """Explain the update between two trees; give also what its pack weighs."""
+    hub = SimulatedHub(tmp_path)
+    hub.publish("maths", old)
+    held = hub.manifest_of("maths")
+    offer = hub.publish("maths", new)
+    path = hub.pack("maths", 2, "install" if install else "from-1")
+    from_held = None if install else held
+    opened = parse_head(path.read_bytes(), from_held)
+    stated = offer.custom["install"] if install else offer.custom["from"]["1"]
+    found = explain(hub.manifest_of("maths"), from_held, opened, lambda digest: tmp_path / "files" / file_path(digest))
+    return found, stated[1]
+
+
+@given(st.integers(0, 10**9), st.lists(st.integers(0, 10**6), min_size=1, max_size=50))
+def test_shares_add_up_and_nobody_is_a_unit_from_the_exact_share(total: int, weights: list[int]) -> None:
+    shares = apportion(total, weights)
+
+    assert sum(shares) == total
+    whole = sum(weights)
+    if whole:
+        assert all(abs(share * whole - total * weight) < whole for share, weight in zip(shares, weights, strict=True))
+    else:
+        assert max(shares) - min(shares) <= 1
+
+
+@given(st.lists(st.integers(0, 1000), min_size=2, max_size=20), st.integers(0, 10**6))
+def test_what_weighs_more_never_costs_less(weights: list[int], total: int) -> None:
+    shares = apportion(total, weights)
+
+    for one, share in zip(weights, shares, strict=True):
+        for other, other_share in zip(weights, shares, strict=True):
+            assert one <= other or share >= other_share
+
+
+def test_no_weights_share_nothing() -> None:
+    assert apportion(0, []) == []
+
+
+def test_costs_of_files_and_head_are_the_pack_to_the_byte(tmp_path: Path) -> None:
+    noise = random.Random(3)
+    films = {f"{n}/film.mp4": noise.randbytes(9_000_000 if n == 0 else 50_000) for n in range(3)}
+    pages = {f"{n}/page.html": b"<p>" + noise.randbytes(2000).hex().encode() + b"</p>" for n in range(20)}
+    changed = {path: data.replace(b"</p>", b"!</p>") for path, data in list(pages.items())[:7]}
+    again = noise.randbytes(9_100_000)
+    new = films | pages | changed | {"0/film.mp4": again, "x/twin.mp4": again, "empty.txt": b""}
+    update, stated = explained(tmp_path / "update", films | pages, new)
+    install, stated_install = explained(tmp_path / "install", films | pages, new, install=True)
+
+    assert update.total == stated
+    assert install.total == stated_install
+    by_path = {row.path: row for row in update.rows}
+    assert set(by_path) == {"0/film.mp4", "x/twin.mp4", "empty.txt", *changed}
+    assert (by_path["0/film.mp4"].reason, by_path["0/film.mp4"].how) == ("changed", "whole")
+    assert by_path["0/film.mp4"].cost > 9_000_000
+    assert by_path["x/twin.mp4"] == Row("x/twin.mp4", "copied", "", 0, len(again), ("0/film.mp4",))
+    assert by_path["3/page.html"].how == "patched"
+    assert by_path["3/page.html"].bases == ("3/page.html",)
+    assert {row.reason for row in install.rows} == {"new", "copied"}
+    assert sum(cost for _, cost in update.sums().values()) + update.head == stated
+    assert update.rows[0].path == "0/film.mp4"
+    assert any(hint.startswith("1 picture, film or the like kept the name") for hint in update.hints)
+
+
+def test_a_new_file_is_told_to_be_made_from_the_held_one_it_resembles(tmp_path: Path) -> None:
+    noise = random.Random(5)
+    held = {f"{n}.bin": noise.randbytes(60_000) for n in range(9)}
+    parts = held["4.bin"][:30_000] + b"between" + held["7.bin"][30_000:]
+    found, _ = explained(tmp_path, held, held | {"new/both.bin": parts, "new/own.bin": noise.randbytes(900)})
+
+    by_path = {row.path: row for row in found.rows}
+    assert (by_path["new/both.bin"].reason, by_path["new/both.bin"].how) == ("new", "patched")
+    assert set(by_path["new/both.bin"].bases) == {"4.bin", "7.bin"}
+    assert by_path["new/own.bin"].cost > by_path["new/both.bin"].cost
+
+
+def test_a_moved_file_costs_nothing_and_says_where_it_was(tmp_path: Path) -> None:
+    page = b"<p>page</p>" * 99
+    found, _ = explained(tmp_path, {"a.html": page, "b.html": b"stays"}, {"c.html": page, "b.html": b"stays"})
+    copied, _ = explained(tmp_path / "2", {"a.html": page}, {"a.html": page, "z.html": page})
+
+    assert found.rows == (Row("c.html", "moved", "", 0, len(page), ("a.html",)),)
+    assert copied.rows == (Row("z.html", "copied", "", 0, len(page), ("a.html",)),)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bases", "how"),
+    [("plain", (), "whole"), ("prefix", (0,), "patched"), ("patch", (0,), "patched"), ("zip", (0,), "opened")],
+)
+def test_how_a_file_travels_is_told_by_the_kind_of_its_frame(kind: str, bases: tuple[int, ...], how: str) -> None:
+    held = make_manifest("moe", "maths", 1, {"a.zip": b"old"})
+    new = make_manifest("moe", "maths", 2, {"a.zip": b"new"})
+    index = Index(1, (Frame(kind, 0, 0, 70, (Piece(0, 0, 3),)),))
+
+    assert make_rows(new, held, index, lambda _frame: [Weighed(1, bases)]) == [
+        Row("a.zip", "changed", how, 70, 3, ("a.zip",) if bases else ())  # type: ignore[arg-type]
+    ]
+
+
+def test_a_file_that_is_missing_in_the_workspace_is_named(tmp_path: Path) -> None:
+    hub = SimulatedHub(tmp_path)
+    hub.publish("maths", {"a.html": b"a", "b.html": b"b"})
+    opened = parse_head(hub.pack("maths", 1, "install").read_bytes(), None)
+
+    with pytest.raises(StoreError, match=r"nowhere/[0-9a-f]+: is missing"):
+        explain(hub.manifest_of("maths"), None, opened, lambda digest: Path("nowhere") / digest.hex())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        (b"same", b"same", Difference(0)),
+        (b"made 2026-01-01 by", b"made 2026-02-03 by", Difference(2, "time")),
+        (b"made 9 May 2026, now", b"made 10 May 2026, now", Difference(2, "time")),
+        (b"at 10:59:01.", b"at 11:02:44.", Difference(5, "time")),
+        (b"v=1767225600&", b"v=1769999999&", Difference(7, "time")),
+        (b"<i id='0f0f0f0fa'>", b"<i id='1e2f0f0fa'>", Difference(3, "identifier")),
+        (b"a word here", b"a sword here", Difference(1)),
+        (b"abc", b"abcdef", Difference(3)),
+        (b"", b"new", Difference(3)),
+        (b"aaaa", b"aa", Difference(2)),
+    ],
+)
+def test_differences_are_counted_and_their_place_is_recognised(old: bytes, new: bytes, wanted: Difference) -> None:
+    assert compare(old, new) == wanted
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_a_difference_is_none_for_the_same_and_never_more_than_all(old: bytes, new: bytes) -> None:
+    found = compare(old, new)
+
+    assert (found.bytes == 0) == (old == new)
+    assert found.bytes <= max(len(old), len(new))
+    assert found.bytes == compare(new, old).bytes
+
+
+def a_row(number: int, **fields: object) -> Row:
+    return replace(Row(f"{number}.html", "changed", "patched", 10, 3000), **fields)  # type: ignore[arg-type]
+
+
+def test_a_hint_is_given_for_many_small_changes_and_not_for_few_or_large_ones() -> None:
+    rows = [a_row(number) for number in range(412)]
+    plain = [(row, Difference(9)) for row in rows]
+
+    (hint,) = make_hints(rows, plain, 9000)
+    assert hint == (
+        "412 pages changed by fewer than 64 bytes each (4.1 kB in all): "
+        "does the export tool write a date or a number of its own into every page?"
+    )
+    assert "when it ran" in make_hints(rows, [(row, Difference(9, "time")) for row in rows], 9000)[0]
+    assert "an identifier" in make_hints(rows, [(row, Difference(9, "identifier")) for row in rows], 9000)[0]
+    assert make_hints(rows, plain[:9], 9000) == []
+    assert make_hints(rows, plain[:100], 9000) == []  # most changed by more: somebody worked on them
+    assert make_hints(rows, [(row, Difference(64)) for row in rows], 9000) == []
+    mixed = [(replace(row, path=row.path + ".js"), Difference(1)) for row in rows]
+    assert make_hints(rows, mixed, 9000)[0].startswith("412 files changed")
+
+
+def test_a_hint_is_given_for_media_that_were_encoded_again() -> None:
+    films = [a_row(n, path=f"{n}.mp4", how="whole", cost=50_000, size=50_000) for n in range(3)]
+
+    (hint,) = make_hints(films, [], 200_000)
+    assert hint == (
+        "3 pictures, films or the like kept the name but nothing of the content (150.0 kB): "
+        "encoded again with nothing changed?"
+    )
+    assert make_hints(films, [], 2_000_000) == []
+    assert make_hints([replace(film, reason="new") for film in films], [], 200_000) == []
+
+
+def test_a_difference_does_not_depend_on_what_lies_far_away() -> None:
+    far = hashlib.sha256(b"seed").hexdigest().encode() * 300
+    dated = b"%s 2026-01-01 %s" % (far, far)
+
+    assert compare(dated, dated.replace(b"-01-01", b"-01-02")) == Difference(1, "time")
