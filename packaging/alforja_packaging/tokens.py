@@ -1,0 +1,542 @@
+"""Turn a raw deflate stream (RFC 1951) into its token form and back, bit for bit.
+
+The token form tells the text and every decision of the encoder, so laid out that the
+forms of two similar texts are similar bytes. Deltas are not made here, nor zlib guessed.
+
+    varint length of each of the next three, and then they and the text:
+    blocks      the padding after the last block; then for each block: kind + 4 if it is the
+                last, u32 of its size in the text; if stored, the padding before its length;
+                if dynamic, HLIT, HDIST, HCLEN, the 19 lengths by symbol, the code lengths as
+                sent: 0..15, 16 + repeats - 3, 20 + zeros - 3, 28 + zeros - 11
+    matches     for each: literals before it (255: as many, and more follow), its length - 3
+    exceptions  varints: how many matches on, then 0: the length 258 is sent as 227 + 31;
+                1..15: so many nearer sources are passed over; 16 and more: the distance + 15
+    text        what the stream unpacks to
+
+A match without exception has the nearest source that fits its whole length. Encoders
+choose that one, so an edit moves no distance: nothing is told of most of them.
+"""
+
+import zlib
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import gt
+from typing import Final
+
+from alforja_packaging.errors import FormatError, VerifyError
+
+_WINDOW: Final = 32768
+_HOPS_MAX: Final = 15  # each is one more search in the window
+_STORED, _FIXED, _DYNAMIC = range(3)
+_SENT_ORDER: Final = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
+_FIXED_LENGTHS: Final = bytes([8] * 144 + [9] * 112 + [7] * 24 + [8] * 8)
+_FIXED_DISTANCES: Final = bytes([5] * 30)
+_LENGTHS: Final = (
+    *((3 + n, 0) for n in range(4)),
+    *((3 + (4 + n % 4 << n // 4), n // 4) for n in range(24)),
+    (258, 0),
+)
+_DISTANCES: Final = ((1, 0), (2, 0), *((1 + (2 + n % 2 << n // 2), n // 2) for n in range(28)))
+"""Of each symbol the least value and how many bits are added to it (RFC 1951, section 3.2.5)."""
+_LONG_FORM: Final = 0
+_LONG_LENGTH: Final = 259
+_REPEATS: Final = ((16, 16, 2), (17, 20, 3), (18, 28, 7))
+"""Symbol, first byte in the token form, added bits (RFC 1951, section 3.2.7)."""
+
+_Entry = tuple[int, int, int]
+"""Bits of a code; then of what it means the least value and how many bits are added."""
+_LITERAL: Final = (0, 0)
+_END: Final = (-1, 0)
+_MEANINGS: Final = (*[_LITERAL] * 256, _END, *_LENGTHS)
+_SENT: Final = tuple((symbol, 0) for symbol in range(19))
+
+
+def to_tokens(packed: bytes, *, size_max: int) -> bytes:
+    """Give the token form of a deflate stream.
+
+    Raises FormatError when zlib does not read `packed` as one stream and nothing after
+    it, or when the token form would exceed `size_max` bytes.
+    """
+    text = _unpack(packed, size_max)
+    tokens = _read(packed)
+    exceptions = _tell_exceptions(text, tokens)
+    sections = (bytes(tokens.blocks), bytes(tokens.control), exceptions)
+    told = b"".join([*(_varint(len(section)) for section in sections), *sections, text])
+    if len(told) > size_max:
+        raise FormatError(f"deflate stream: its token form has more than {size_max} bytes")
+    return told
+
+
+def from_tokens(tokens: bytes, *, size_max: int, what: str) -> bytes:
+    """Give the deflate stream that a token form tells of.
+
+    Raises VerifyError, naming `what`, when the form is not readable or tells of more
+    than `size_max` bytes. Time is bounded by the window (32 KiB) for each byte of text.
+    """
+    try:
+        return _write(tokens, size_max)
+    except (LookupError, ValueError) as error:
+        raise VerifyError(f"{what}: is not the token form of a deflate stream ({error})") from None
+
+
+# --- reading -----------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Tokens:
+    """What is read of a stream so far."""
+
+    blocks: bytearray = field(default_factory=bytearray)
+    control: bytearray = field(default_factory=bytearray)
+    starts: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    distances: list[int] = field(default_factory=list)
+    long_forms: set[int] = field(default_factory=set)
+    matched: int = 0  # where in the text the last match ends
+    run: int = 0  # literals since then
+
+
+def _unpack(packed: bytes, size_max: int) -> bytes:
+    """Give the text; what zlib has read, the rest of this module need not doubt."""
+    decompressor = zlib.decompressobj(-15)
+    try:
+        text = decompressor.decompress(packed, size_max + 1)
+    except zlib.error as error:
+        raise FormatError(f"deflate stream: is not readable ({error})") from None
+    if len(text) > size_max:
+        raise FormatError(f"deflate stream: its token form has more than {size_max} bytes")
+    if not decompressor.eof:
+        raise FormatError("deflate stream: is cut short")
+    if decompressor.unused_data:
+        raise FormatError("deflate stream: something follows its end")
+    return text
+
+
+def _read(packed: bytes) -> _Tokens:
+    tokens = _Tokens()
+    blocks = tokens.blocks
+    blocks.append(0)
+    at, last = 0, 0
+    while not last:
+        last, kind = _bits(packed, at, 1), _bits(packed, at + 1, 2)
+        at += 3
+        blocks.append(kind + 4 * last)
+        size_at = len(blocks)
+        blocks += bytes(4)
+        begin = tokens.matched + tokens.run
+        if kind == _STORED:
+            at = _read_stored(packed, at, tokens)
+        elif kind == _FIXED:
+            at = _read_symbols(packed, at, _FIXED_LENGTHS, _FIXED_DISTANCES, tokens)
+        else:
+            at, lengths, distances = _read_codes(packed, at, blocks)
+            at = _read_symbols(packed, at, lengths, distances, tokens)
+        blocks[size_at : size_at + 4] = (tokens.matched + tokens.run - begin).to_bytes(4, "little")
+    blocks[0] = _bits(packed, at, -at % 8)
+    return tokens
+
+
+def _bits(packed: bytes, at: int, size: int) -> int:
+    return int.from_bytes(packed[at >> 3 : (at >> 3) + 4], "little") >> (at & 7) & (1 << size) - 1
+
+
+def _read_stored(packed: bytes, at: int, tokens: _Tokens) -> int:
+    tokens.blocks.append(_bits(packed, at, -at % 8))
+    at += -at % 8
+    size = _bits(packed, at, 16)
+    tokens.run += size
+    return at + 32 + 8 * size
+
+
+def _read_codes(packed: bytes, at: int, blocks: bytearray) -> tuple[int, bytes, bytes]:
+    """Read the code lengths of a dynamic block."""
+    hlit, hdist, hclen = _bits(packed, at, 5), _bits(packed, at + 5, 5), _bits(packed, at + 10, 4)
+    at += 14
+    outer = bytearray(19)
+    for symbol in _SENT_ORDER[: hclen + 4]:
+        outer[symbol] = _bits(packed, at, 3)
+        at += 3
+    blocks += bytes((hlit, hdist, hclen)) + outer
+    table = _table(bytes(outer), _SENT)
+    lengths = bytearray()
+    while len(lengths) < 258 + hlit + hdist:
+        size, symbol, _ = table[_bits(packed, at, 15) & len(table) - 1]
+        at += size
+        if symbol >= 16:
+            _, first, added = _REPEATS[symbol - 16]
+            symbol = first + _bits(packed, at, added)
+            at += added
+        blocks.append(symbol)
+        _lay_out(symbol, lengths)
+    return at, bytes(lengths[: 257 + hlit]), bytes(lengths[257 + hlit :])
+
+
+def _lay_out(told: int, lengths: bytearray) -> None:
+    """Append the code lengths that one byte of the token form stands for."""
+    if told < 16:
+        lengths.append(told)
+    elif told < 20:
+        lengths += bytes([lengths[-1]]) * (told - 13)
+    else:
+        lengths += bytes(told - 17)  # 20 stands for 3 zeros, and 28 for 11
+
+
+def _read_symbols(packed: bytes, at: int, lengths: bytes, distances: bytes, tokens: _Tokens) -> int:
+    """Read the symbols of a block from bit `at` on, and give the bit after them."""
+    table, far_table = _table(lengths, _MEANINGS), _table(distances, _DISTANCES)
+    mask, far_mask = len(table) - 1, len(far_table) - 1
+    control, starts, widths, distances_out = tokens.control, tokens.starts, tokens.lengths, tokens.distances
+    matched, run = tokens.matched, tokens.run
+    byte_at = at + 7 >> 3
+    word, have = _bits(packed, at, -at % 8), -at % 8
+    while True:
+        if have < 48:  # the most that one match takes: 15 + 5 + 15 + 13
+            word |= int.from_bytes(packed[byte_at : byte_at + 8], "little") << have
+            byte_at += 8
+            have += 64
+        size, length, added = table[word & mask]
+        word >>= size
+        have -= size
+        if not length:
+            run += 1
+            continue
+        if length < 0:
+            break
+        if added:
+            length += word & (1 << added) - 1
+            word >>= added
+            have -= added
+            if length == 258:
+                tokens.long_forms.add(len(starts))
+        size, distance, added = far_table[word & far_mask]
+        distances_out.append(distance + (word >> size & (1 << added) - 1))
+        size += added
+        word >>= size
+        have -= size
+        starts.append(matched + run)
+        widths.append(length)
+        matched += run + length
+        while run >= 255:
+            control.append(255)
+            run -= 255
+        control.append(run)
+        control.append(length - 3)
+        run = 0
+    tokens.matched, tokens.run = matched, run
+    return 8 * byte_at - have
+
+
+@lru_cache(maxsize=4)  # the fixed ones
+def _table(lengths: bytes, meanings: tuple[tuple[int, int], ...]) -> list[_Entry]:
+    """Give for each combination of the next bits what code they begin with."""
+    width = max(lengths)
+    table: list[_Entry] = [(0, 0, 0)] * (1 << width)
+    for code, meaning in zip(_codes(lengths), meanings, strict=False):
+        if code:
+            size = len(code)
+            table[int(code, 2) :: 1 << size] = [(size, *meaning)] * (1 << width - size)
+    return table
+
+
+def _codes(lengths: bytes) -> list[str]:
+    """Give the code of each symbol, its first bit to the right; '' where there is none."""
+    codes = [""] * len(lengths)
+    code = 0
+    for size in range(1, max(lengths) + 1):
+        code <<= 1
+        symbol = lengths.find(size)
+        while symbol >= 0:
+            codes[symbol] = f"{code:0{size}b}"[::-1]
+            code += 1
+            symbol = lengths.find(size, symbol + 1)
+    return codes
+
+
+def _tell_exceptions(text: bytes, tokens: _Tokens) -> bytes:
+    """Tell of the matches that are not with the nearest source, or have length 258 oddly written."""
+    rfind = text.rfind
+    told = [(index, _LONG_FORM) for index in tokens.long_forms]
+    for index, (start, length, distance) in enumerate(
+        zip(tokens.starts, tokens.lengths, tokens.distances, strict=True)
+    ):
+        source = start - distance
+        found = rfind(text[start : start + length], source, start + length - 1)
+        if found != source:
+            told.append((index, _hops(text, start, length, source) or _HOPS_MAX + distance))
+    told.sort()
+    befores = (0, *(index for index, _ in told))
+    return b"".join(
+        _varint(index - before) + _varint(value) for before, (index, value) in zip(befores, told, strict=False)
+    )
+
+
+def _hops(text: bytes, start: int, length: int, source: int) -> int:
+    """Count the nearer sources that are passed over; 0 if they are too many."""
+    found = start
+    for hops in range(_HOPS_MAX + 1):
+        found = text.rfind(text[start : start + length], source, found + length - 1)
+        if found == source:
+            return hops
+    return 0
+
+
+def _varint(value: int) -> bytes:
+    told = bytearray()
+    while value > 127:
+        told.append(value & 127 | 128)
+        value >>= 7
+    told.append(value)
+    return bytes(told)
+
+
+# --- writing -----------------------------------------------------------------------------
+
+
+class _Stream:
+    """A stream that is written bit by bit, the first in the lowest place of a byte."""
+
+    def __init__(self, size_max: int) -> None:
+        self.packed = bytearray()
+        self.parts: list[str] = []
+        """Not yet written; of each the first bit is to the right."""
+        self._size_max = size_max
+
+    def add(self, value: int, size: int) -> None:
+        """Append a number of `size` bits, the lowest first."""
+        if value >> size:
+            raise ValueError(f"{value} in {size} bits")
+        if size:
+            self.parts.append(f"{value:0{size}b}")
+
+    def flush(self) -> int:
+        """Write all whole bytes and give the count of bits that stay."""
+        bits = "".join(reversed(self.parts))
+        rest = len(bits) % 8
+        self.packed += int(bits[rest:] or "0", 2).to_bytes(len(bits) // 8, "little")
+        self.parts = [bits[:rest]]
+        if len(self.packed) + (rest > 0) > self._size_max:
+            raise ValueError(f"more than {self._size_max} bytes")
+        return rest
+
+    def pad(self, value: int) -> None:
+        """Fill the last byte."""
+        self.add(value, -self.flush() % 8)
+        self.flush()
+
+
+@dataclass(slots=True)
+class _Matches:
+    """Where in the text matches begin and end, and how they are told: 259 is 258 in its long form."""
+
+    starts: list[int]
+    ends: list[int]
+    lengths: list[int]
+    distances: list[int]
+
+
+def _write(tokens: bytes, size_max: int) -> bytes:
+    blocks, control, exceptions, text = _sections(tokens)
+    matches = _matches(control, exceptions, text)
+    bits = _Stream(size_max)
+    headers = iter(blocks)
+    padding = next(headers, 0)
+    begin, last = 0, 0
+    while not last:
+        last, kind = divmod(_next(headers), 4)
+        end = begin + int.from_bytes(bytes(_next(headers) for _ in range(4)), "little")
+        if end > len(text):
+            raise ValueError("a block has more than the text")
+        bits.add(last, 1)
+        bits.add(kind, 2)
+        if kind == _STORED:
+            _write_stored(bits, _next(headers), text[begin:end])
+        elif kind == _FIXED:
+            _write_symbols(bits, (_FIXED_LENGTHS, _FIXED_DISTANCES), text, matches, (begin, end))
+        elif kind == _DYNAMIC:
+            _write_symbols(bits, _write_codes(bits, headers), text, matches, (begin, end))
+        else:
+            raise ValueError(f"block of kind {kind}")
+        bits.flush()
+        begin = end
+    if begin != len(text) or next(headers, None) is not None:
+        raise ValueError("something follows the last block")
+    bits.pad(padding)
+    return bytes(bits.packed)
+
+
+def _sections(tokens: bytes) -> list[bytes]:
+    told = iter(tokens[:30])
+    sizes = [_read_varint(told) for _ in range(3)]
+    at = len(b"".join(map(_varint, sizes)))
+    sections = []
+    for size in sizes:
+        sections.append(tokens[at : at + size])
+        at += size
+    if at > len(tokens):
+        raise ValueError("cut short")
+    return [*sections, tokens[at:]]
+
+
+def _next(told: Iterator[int]) -> int:
+    """Give the next byte; StopIteration must not end a loop that waits for it."""
+    value = next(told, -1)
+    if value < 0:
+        raise ValueError("cut short")
+    return value
+
+
+def _read_varint(told: Iterator[int]) -> int:
+    value = 0
+    for shift in range(0, 35, 7):
+        byte = _next(told)
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value
+    raise ValueError("a number of more than five bytes")
+
+
+def _matches(control: bytes, exceptions: bytes, text: bytes) -> _Matches:
+    starts, ends, lengths = [], [], []
+    at = 0
+    told = iter(control)
+    for run in told:
+        at += run
+        if run < 255:
+            length = _next(told) + 3
+            starts.append(at)
+            lengths.append(length)
+            at += length
+            ends.append(at)
+    if at > len(text):
+        raise ValueError("matches have more than the text")
+    passed, long_forms = _read_exceptions(exceptions)
+    rfind = text.rfind
+    distances = []
+    for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        if index in passed:
+            distances.append(_distance(text, start, end, passed[index]))
+        else:
+            window = start - _WINDOW if start > _WINDOW else 0
+            distances.append(start - rfind(text[start:end], window, end - 1))
+    if any(map(gt, distances, starts)):
+        raise ValueError("a match has no source")
+    for index in long_forms:
+        lengths[index] = _LONG_LENGTH
+    return _Matches(starts, ends, lengths, distances)
+
+
+def _read_exceptions(exceptions: bytes) -> tuple[dict[int, int], list[int]]:
+    passed: dict[int, int] = {}
+    long_forms: list[int] = []
+    index = 0
+    told = iter(exceptions)
+    for byte in told:
+        index += byte
+        if byte > 127:
+            index += (_read_varint(told) << 7) - 128
+        value = _read_varint(told)
+        if value == _LONG_FORM:
+            long_forms.append(index)
+        else:
+            passed[index] = value
+    return passed, long_forms
+
+
+def _distance(text: bytes, start: int, end: int, value: int) -> int:
+    """Give the distance of a match that passes nearer sources over."""
+    if value > _HOPS_MAX:
+        return value - _HOPS_MAX
+    found = start
+    for _ in range(value + 1):
+        found = text.rfind(text[start:end], max(0, start - _WINDOW), found + end - start - 1)
+    return start - found
+
+
+def _write_stored(bits: _Stream, padding: int, text: bytes) -> None:
+    bits.pad(padding)
+    bits.add(len(text), 16)
+    bits.add(len(text) ^ 0xFFFF, 16)
+    bits.flush()
+    bits.packed += text
+    bits.flush()
+
+
+def _write_codes(bits: _Stream, headers: Iterator[int]) -> tuple[bytes, bytes]:
+    """Write the code lengths of a dynamic block."""
+    hlit, hdist, hclen = _next(headers), _next(headers), _next(headers)
+    outer = bytes(_next(headers) for _ in range(19))
+    bits.add(hlit, 5)
+    bits.add(hdist, 5)
+    bits.add(hclen, 4)
+    for symbol in _SENT_ORDER[: hclen + 4]:
+        bits.add(outer[symbol], 3)
+    if any(outer[symbol] for symbol in _SENT_ORDER[hclen + 4 :]):
+        raise ValueError("a length that is not sent")
+    codes = _used(_codes(outer))
+    lengths = bytearray()
+    while len(lengths) < 258 + hlit + hdist:
+        told = _next(headers)
+        _lay_out(told, lengths)
+        symbol, first, added = next((each for each in reversed(_REPEATS) if told >= each[1]), (told, told, 0))
+        bits.parts.append(codes[symbol])
+        bits.add(told - first, added)
+    return bytes(lengths[: 257 + hlit]), bytes(lengths[257 + hlit :])
+
+
+def _used(codes: list[str]) -> dict[int, str]:
+    return {symbol: code for symbol, code in enumerate(codes) if code}
+
+
+def _write_symbols(
+    bits: _Stream, code_lengths: tuple[bytes, bytes], text: bytes, matches: _Matches, span: tuple[int, int]
+) -> None:
+    """Write the symbols of a block that has `span` of the text."""
+    at, end = span
+    literals = _used(_codes(code_lengths[0]))
+    widths, fars = _widths(literals), _Fars(_codes(code_lengths[1]))
+    parts, literal = bits.parts, literals.__getitem__
+    within = slice(bisect_left(matches.starts, at), bisect_left(matches.starts, end))
+    for start, match_end, length, distance in zip(
+        matches.starts[within], matches.ends[within], matches.lengths[within], matches.distances[within], strict=True
+    ):
+        if at != start:
+            parts += map(literal, text[at:start])
+        parts.append(widths[length])
+        parts.append(fars[distance])
+        at = match_end
+    if at > end:
+        raise ValueError("a match reaches over the end of its block")
+    parts += map(literal, text[at:end])
+    parts.append(literals[256])
+
+
+def _widths(literals: dict[int, str]) -> dict[int, str]:
+    """Give for each length of a match its code and added bits."""
+    widths = {}
+    for symbol, (base, added) in enumerate(_LENGTHS, 257):
+        if symbol in literals:
+            for value in range(1 << added):
+                length = base + value if base + value < 258 or not added else _LONG_LENGTH
+                widths[length] = (f"{value:0{added}b}" if added else "") + literals[symbol]
+    return widths
+
+
+class _Fars(dict[int, str]):
+    """For each distance its code and added bits, made when first asked for."""
+
+    def __init__(self, codes: list[str]) -> None:
+        self._codes = _used(codes)
+
+    def __missing__(self, distance: int) -> str:
+        if not 0 < distance <= _WINDOW:
+            raise ValueError(f"distance {distance}")
+        value = distance - 1
+        if value < 4:
+            far = self._codes[value]
+        else:
+            added = value.bit_length() - 2
+            far = f"{value & (1 << added) - 1:0{added}b}" + self._codes[2 * added + 2 + (value >> added & 1)]
+        self[distance] = far
+        return far
