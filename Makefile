@@ -4,12 +4,13 @@ VENV ?= .venv
 WORKERS ?= auto
 COURSE ?=
 ARGS ?=
+BENCH ?= $(or $(ALFORJA_BENCH),.bench)
 
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 GATES := lint-style lint-format lint-types lint-imports
 
-.PHONY: help venv pins lint $(GATES) test demo bench clean
+.PHONY: help venv pins lint $(GATES) test demo bench bench-wire bench-tools clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,8 +63,24 @@ test: $(STAMP) ## all tests, with coverage; ARGS="--no-cov tests/node" for some
 demo: $(STAMP) ## a course travels from a hub to a browser; COURSE=olx for the Open edX demo course
 	$(PY) scripts/demo.py $(COURSE)
 
-bench: $(STAMP) ## measure, and write docs/benchmarks.md
-	$(PY) -m tests.bench $(ARGS)
+bench: $(STAMP) ## measure what is not measured yet, and write docs/benchmarks.md
+	ALFORJA_BENCH=$(BENCH) $(PY) -m tests.bench $(ARGS)
+
+bench-wire: $(STAMP) ## the same, only bytes beside other tools; ARGS="--row site:v2-v3" for one row
+	ALFORJA_BENCH=$(BENCH) $(PY) -m tests.bench wire $(ARGS)
+
+# Other tools live beside the project's environment, never in it. Debian's ones are named, not installed: that takes root.
+bench-tools: $(STAMP) ## bring the tools that benchmarks compare with
+	@for tool in rsync rdiff casync zck borg restic ostree xdelta3 zstd bsdiff xz 7zz javac node curl; do \
+		command -v $$tool >/dev/null || echo "$$tool: not here; its rows will say so" >&2; \
+	done
+	@echo "on Debian: apt-get install rsync rdiff casync zchunk borgbackup restic ostree xdelta3 zstd bsdiff xz-utils 7zip" \
+		"default-jdk-headless nodejs npm curl"
+	@mkdir -p $(BENCH) && echo "*" >$(BENCH)/.gitignore
+	$(PY) -m venv $(BENCH)/venv
+	$(BENCH)/venv/bin/python -m pip install --quiet --disable-pip-version-check hdiffpatch
+	-$(BENCH)/venv/bin/python -m pip install --quiet --disable-pip-version-check detools
+	-npm install --silent --no-fund --no-audit --prefix $(BENCH) jszip@3.10.1
 
 clean: ## remove what these commands made
 	rm -rf $(VENV) build dist htmlcov coverage.xml \

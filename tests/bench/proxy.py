@@ -12,11 +12,12 @@ from typing import Self
 
 @dataclass(slots=True)
 class Count:
-    """Bytes of TCP payload each way, and requests."""
+    """Bytes of TCP payload each way, and requests: all, and those for content."""
 
     up: int = 0
     down: int = 0
     requests: int = 0
+    content_requests: int = 0
 
     @property
     def total(self) -> int:
@@ -37,9 +38,10 @@ class CountingProxy:
         """Where to ask."""
         return f"http://127.0.0.1:{self.port}"
 
-    def reset(self) -> None:
+    def reset(self) -> Count:
         """Begin to count anew."""
         self.count = Count()
+        return self.count
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -64,6 +66,7 @@ class CountingProxy:
                 if up:
                     self.count.up += len(data)
                     self.count.requests += data.count(b"\r\n\r\n")
+                    self.count.content_requests += data.count(b"GET /bundles/")
                 else:
                     self.count.down += len(data)
                 writer.write(data)
