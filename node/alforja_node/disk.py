@@ -7,9 +7,11 @@ import errno
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Self
 
 from alforja_packaging.errors import StoreError
 
@@ -85,6 +87,37 @@ def sync(path: Path) -> None:
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
+
+
+class Scratch:
+    """Bytes laid aside on the disk of a folder; nothing of them is left when it is closed, or after a power cut."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: IO[bytes] | None = None
+        self.size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def append(self, data: bytes) -> None:
+        """Lay bytes behind those that are there."""
+        with reporting(self._folder):
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 (closed by __exit__)
+            view = memoryview(data)
+            while view:
+                done = os.pwrite(self._file.fileno(), view, self.size)
+                view, self.size = view[done:], self.size + done
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give `length` bytes from `offset`, fewer at the end."""
+        with reporting(self._folder):
+            return os.pread(self._file.fileno(), length, offset) if self._file is not None else b""
 
 
 def remove(path: Path) -> None:

@@ -27,7 +27,7 @@ Options = dict[str, int]
 
 
 def decompress(
-    packed: Iterable[bytes], *, size: int, prefix: bytes | bytearray | memoryview = b"", what: str
+    packed: Iterable[bytes | bytearray], *, size: int, prefix: bytes | bytearray | memoryview = b"", what: str
 ) -> Iterator[bytes]:
     """Yield the content of one zstd frame, piece by piece.
 
@@ -42,7 +42,7 @@ def decompress(
     )
     given = 0
     for chunk in packed:
-        data = chunk
+        data: bytes | bytearray = chunk
         while not decompressor.eof and (data or not decompressor.needs_input):
             try:
                 piece = decompressor.decompress(data, max_length=_PIECE)

@@ -5,7 +5,7 @@ files. Everything that differs between kinds is one row of `KINDS`; planner,
 index and node treat all alike (docs/format.md section 7).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -15,6 +15,15 @@ from alforja_packaging.errors import FormatError, VerifyError
 FRAME_MAX_BYTES: Final = 32 * 2**20  # format.md section 7: bases and output together, for a board of 1 GiB
 PIECE_MAX_BYTES: Final = 8 * 2**20  # a larger file is cut, so that a film needs no more memory than a page
 PACK_MAX_BYTES: Final = 2**43  # format.md section 6.1: where a frame may end; as much as a file may have
+
+_CHUNK_BYTES: Final = 64 * 1024
+
+
+Needs = int
+"""What a reader must be able to do to undo a frame, as bits (format.md section 7)."""
+NEEDS_ZLIB: Final = 1  # a zlib that deflates as zlib.net's does, bit for bit
+NEEDS_JPEG_XL: Final = 2
+NEEDS_KNOWN: Final = NEEDS_ZLIB | NEEDS_JPEG_XL
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,8 @@ class Frame:
     """Where a frame's bytes lie in which pack, what they give, and from what.
 
     `pack` counts in the index's list of packs (0: the pack the index heads);
-    `offset` and `length` are in bytes of that pack.
+    `offset` and `length` are in bytes of that pack. `needs` are what a reader must be
+    able to do to undo it, as bits.
     """
 
     kind: str
@@ -40,6 +50,7 @@ class Frame:
     length: int
     outputs: tuple[Piece, ...]
     bases: tuple[Piece, ...] = ()
+    needs: Needs = 0
 
     @property
     def size(self) -> int:
@@ -52,8 +63,8 @@ class Frame:
         return sum(piece.length for piece in self.bases)
 
 
-class Bases(Protocol):
-    """The bases of one frame, as one run of bytes that can be read by position."""
+class Readable(Protocol):
+    """A run of bytes that can be read by position: a frame's bases, or what has arrived of it."""
 
     @property
     def size(self) -> int:
@@ -63,6 +74,29 @@ class Bases(Protocol):
     def read(self, offset: int, length: int) -> bytes | bytearray:
         """Give `length` bytes from `offset`. Raises StoreError when they cannot be read."""
         ...
+
+
+class Scratch(Readable, Protocol):
+    """Room for what is too large for memory while one frame is decoded; it begins empty."""
+
+    def append(self, data: bytes) -> None:
+        """Lay bytes behind those that are there. Raises StoreError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a frame is made from: its compressed bytes, its bases, and room to work in. `what` names it in errors."""
+
+    packed: Readable
+    bases: Readable
+    scratch: Scratch
+    what: str
+
+    def chunks(self) -> Iterator[bytes | bytearray]:
+        """The compressed bytes from first to last."""
+        for offset in range(0, self.packed.size, _CHUNK_BYTES):
+            yield self.packed.read(offset, min(_CHUNK_BYTES, self.packed.size - offset))
 
 
 class Kind(Protocol):
@@ -76,8 +110,8 @@ class Kind(Protocol):
         """Give the frame's compressed bytes."""
         ...
 
-    def decode(self, packed: Iterable[bytes], bases: Bases, size: int, what: str) -> Iterator[bytes]:
-        """Yield exactly `size` bytes of output. Raises VerifyError, naming `what`."""
+    def decode(self, material: Material, size: int) -> Iterator[bytes]:
+        """Yield exactly `size` bytes of output. Raises VerifyError, naming the frame."""
         ...
 
 
@@ -93,8 +127,8 @@ class _Plain:
         assert not bases
         return codec.compress(output, options=options)
 
-    def decode(self, packed: Iterable[bytes], bases: Bases, size: int, what: str) -> Iterator[bytes]:
-        return codec.decompress(packed, size=size, what=what)
+    def decode(self, material: Material, size: int) -> Iterator[bytes]:
+        return codec.decompress(material.chunks(), size=size, what=material.what)
 
 
 class _Prefix:
@@ -108,8 +142,9 @@ class _Prefix:
     def encode(self, output: bytes, bases: bytes, options: codec.Options) -> bytes:
         return codec.compress(output, prefix=bases, options=options)
 
-    def decode(self, packed: Iterable[bytes], bases: Bases, size: int, what: str) -> Iterator[bytes]:
-        return codec.decompress(packed, size=size, prefix=bases.read(0, bases.size), what=what)
+    def decode(self, material: Material, size: int) -> Iterator[bytes]:
+        prefix = material.bases.read(0, material.bases.size)
+        return codec.decompress(material.chunks(), size=size, prefix=prefix, what=material.what)
 
 
 KINDS: Final[dict[str, Kind]] = {"plain": _Plain(), "prefix": _Prefix()}
@@ -126,7 +161,7 @@ def check_frame(frame: Frame) -> None:
     KINDS[frame.kind].check(frame)
 
 
-def decode(frame: Frame, packed: Iterable[bytes], bases: Bases, what: str) -> Iterator[tuple[Piece, bytes]]:
+def decode(frame: Frame, material: Material) -> Iterator[tuple[Piece, bytes]]:
     """Yield the frame's output as runs of bytes, each with the part of a piece it belongs to.
 
     Runs come in order and never cross from one piece to the next. Nothing is
@@ -134,11 +169,11 @@ def decode(frame: Frame, packed: Iterable[bytes], bases: Bases, what: str) -> It
     """
     pieces = iter([piece for piece in frame.outputs if piece.length])
     piece, done = next(pieces, None), 0
-    for data in KINDS[frame.kind].decode(packed, bases, frame.size, what):
+    for data in KINDS[frame.kind].decode(material, frame.size):
         view = memoryview(data)
         while view:
             if piece is None:
-                raise VerifyError(f"{what}: gives more than it should")
+                raise VerifyError(f"{material.what}: gives more than it should")
             run = bytes(view[: piece.length - done])
             yield Piece(piece.content, piece.offset + done, len(run)), run
             view, done = view[len(run) :], done + len(run)

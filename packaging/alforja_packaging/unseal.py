@@ -6,10 +6,10 @@ All in memory, for tests, vectors and checks; a node does the same with its disk
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from alforja_packaging.errors import DigestMismatch, VerifyError
-from alforja_packaging.frames import Frame, decode
+from alforja_packaging.frames import Frame, Material, decode
 from alforja_packaging.index import parse_head
 from alforja_packaging.manifest import Manifest
 
@@ -17,20 +17,24 @@ ReadPack = Callable[[int, int, int], bytes]
 """Bytes of a pack: its number in the index, offset and length."""
 
 
-@dataclass(frozen=True, slots=True)
-class BytesBases:
-    """Bases that lie in memory."""
+@dataclass(slots=True)
+class InMemory:
+    """Bytes in memory: bases, a frame, or the room to decode it in."""
 
-    data: bytes
+    data: bytes | bytearray = field(default_factory=bytearray)
 
     @property
     def size(self) -> int:
         """Bytes in all."""
         return len(self.data)
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes | bytearray:
         """Give `length` bytes from `offset`."""
         return self.data[offset : offset + length]
+
+    def append(self, data: bytes) -> None:
+        """Lay bytes behind those that are there."""
+        self.data += data
 
 
 def unseal(
@@ -65,8 +69,8 @@ def _decode_into(new: Sequence[bytearray], old: Sequence[bytes], frame: Frame, r
         (new[base.content - len(old)] if base.content >= len(old) else old[base.content])[base.offset :][: base.length]
         for base in frame.bases
     ]
-    packed = read_pack(frame.pack, frame.offset, frame.length)
-    for piece, data in decode(frame, [packed], BytesBases(b"".join(pieces)), "frame"):
+    packed = InMemory(read_pack(frame.pack, frame.offset, frame.length))
+    for piece, data in decode(frame, Material(packed, InMemory(b"".join(pieces)), InMemory(), "frame")):
         new[piece.content][piece.offset : piece.offset + piece.length] = data
 
 

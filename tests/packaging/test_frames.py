@@ -1,6 +1,5 @@
 """Frames: what a kind allows, and runs of bytes that never cross from piece to piece."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 from alforja_packaging import frames
 from alforja_packaging.errors import FormatError, VerifyError
 from alforja_packaging.frames import FRAME_MAX_BYTES, KINDS, PACK_MAX_BYTES, PIECE_MAX_BYTES, Frame, Piece
-from alforja_packaging.unseal import BytesBases
+from alforja_packaging.unseal import InMemory
 
 PLAIN = Frame("plain", 0, 0, 1, (Piece(0, 0, 10),))
 PREFIX = Frame("prefix", 0, 0, 1, (Piece(0, 0, 10),), (Piece(1, 0, 10),))
@@ -74,7 +73,7 @@ def test_what_a_kind_encodes_it_decodes_into_its_pieces(kind: str, data: st.Data
     held = (Piece(99, 0, len(bases)),) if bases else ()
     frame = Frame(kind, 0, 0, len(packed), outputs, held)
     frames.check_frame(frame)
-    runs = list(frames.decode(frame, split(packed, data.draw(st.integers(1, 50))), BytesBases(bases), "frame"))
+    runs = list(frames.decode(frame, material(packed, bases)))
 
     assert b"".join(run for _, run in runs) == output
     for number, piece in enumerate(outputs):
@@ -90,7 +89,7 @@ def test_what_a_kind_encodes_it_decodes_into_its_pieces(kind: str, data: st.Data
 def test_output_of_another_size_is_refused(size: int) -> None:
     packed = KINDS["plain"].encode(bytes(size), b"", {})
     with pytest.raises(VerifyError, match=r"^frame 3: gives"):
-        list(frames.decode(PLAIN, [packed], BytesBases(b""), "frame 3"))
+        list(frames.decode(PLAIN, material(packed, what="frame 3")))
 
 
 def test_other_bases_are_noticed_by_the_checksum() -> None:
@@ -98,8 +97,8 @@ def test_other_bases_are_noticed_by_the_checksum() -> None:
     packed = KINDS["prefix"].encode(words[:500], words, {})
     frame = Frame("prefix", 0, 0, len(packed), wide(500), (Piece(1, 0, len(words)),))
     with pytest.raises(VerifyError, match="not a readable zstd frame"):
-        list(frames.decode(frame, [packed], BytesBases(words[::-1]), "frame"))
+        list(frames.decode(frame, material(packed, words[::-1])))
 
 
-def split(data: bytes, step: int) -> Iterator[bytes]:
-    return (data[at : at + step] for at in range(0, len(data), step))
+def material(packed: bytes, bases: bytes = b"", what: str = "frame") -> frames.Material:
+    return frames.Material(InMemory(packed), InMemory(bases), InMemory(), what)

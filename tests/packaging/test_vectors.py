@@ -2,11 +2,11 @@
 
 import pytest
 
-from alforja_packaging.frames import KINDS
+from alforja_packaging.frames import KINDS, Material
 from alforja_packaging.index import parse_head, sign_name
 from alforja_packaging.manifest import Manifest, parse_manifest
 from alforja_packaging.trustdelta import parse_delta
-from alforja_packaging.unseal import BytesBases, unseal
+from alforja_packaging.unseal import InMemory, unseal
 from tests.simulators.packs import Sealed, contents_of
 from tests.vectors.make import BASES, FOLDER, HELD, LATER, NEW, OLD, OUTPUT, canonical, frames, manifest_of, sealed
 
@@ -34,9 +34,9 @@ def test_a_stored_pack_gives_its_release(name: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stored_frame_gives_its_output(kind: str) -> None:
     stored = (FOLDER / f"frame.{kind}.zst").read_bytes()
-    bases = BytesBases(b"" if kind == "plain" else BASES)
+    bases = InMemory(b"" if kind == "plain" else BASES)
 
-    assert b"".join(KINDS[kind].decode([stored], bases, len(OUTPUT), "vector")) == OUTPUT
+    assert b"".join(KINDS[kind].decode(Material(InMemory(stored), bases, InMemory(), "vector"), len(OUTPUT))) == OUTPUT
     assert len(stored) < len(OUTPUT) // (2 if kind == "plain" else 10)
 
 

@@ -4,7 +4,7 @@ Every function may be cut off at any instruction and called again: what is known
 is read from the disk, never from memory of an earlier run.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,9 @@ from alforja_node.offers import Hop
 from alforja_node.planner import Have, Way, core_frames
 from alforja_node.store import Store
 from alforja_packaging.errors import StoreError, VerifyError
-from alforja_packaging.frames import Frame, Piece, decode
+from alforja_packaging.frames import Frame, Material, Piece, decode
 from alforja_packaging.index import Opened, parse_head
 from alforja_packaging.manifest import Manifest
-
-_READ = 64 * 1024
 
 
 class DamagedBase(StoreError):
@@ -30,8 +28,8 @@ class DamagedBase(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class DiskBases:
-    """The bases of a frame, read by position from the files they are in."""
+class OnDisk:
+    """Bytes read by position from the files they are in: a frame's bases, or what has arrived of it."""
 
     runs: tuple[tuple[Path, int, int], ...]
 
@@ -171,15 +169,17 @@ class Arrival:
 
     def _write(self, frame: Frame, wanted: set[int]) -> None:
         """Decode a frame into the staged files of the contents that are wanted, durably."""
-        bases = DiskBases(tuple((self._base_path(base), base.offset, base.length) for base in frame.bases))
+        packed = OnDisk(((self._arrived(frame), 0, frame.length),))
+        bases = OnDisk(tuple((self._base_path(base), base.offset, base.length) for base in frame.bases))
         paths = {piece.content: self._staged(piece.content) for piece in frame.outputs if piece.content in wanted}
         for piece in frame.outputs:
             if piece.content in wanted and piece.length == 0:
                 disk.write_at(paths[piece.content], 0, b"")
         what = f"{self._pack(frame)} at byte {frame.offset}"
-        for piece, data in decode(frame, _read_file(self._arrived(frame)), bases, what):
-            if piece.content in wanted:
-                disk.write_at(paths[piece.content], piece.offset, data)
+        with disk.Scratch(self._store.root) as scratch:
+            for piece, data in decode(frame, Material(packed, bases, scratch, what)):
+                if piece.content in wanted:
+                    disk.write_at(paths[piece.content], piece.offset, data)
         for path in paths.values():
             disk.sync(path)
 
@@ -249,12 +249,6 @@ def open_arrival(store: Store, hop: Hop, held: Manifest | None, known: Manifest 
     arrival = Arrival(store, hop, opened, held, manifest)
     arrival.share_out_spare()
     return arrival
-
-
-def _read_file(path: Path) -> Iterator[bytes]:
-    with disk.reporting(path), path.open("rb") as file:
-        while chunk := file.read(_READ):
-            yield chunk
 
 
 def _has_rotted(path: Path, digest: bytes) -> bool:
