@@ -5,6 +5,7 @@ goes on where it stopped, and updates from several releases share their frames.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from alforja_packaging.manifest import Manifest
 from alforja_packaging.seal import Draft
 from alforja_packaging.similarity import Features, find_features
 
-ENCODER_VERSION = 1  # part of every cache key: raise it when `seal.encode` changes
+ENCODER_VERSION = 2  # part of every cache key: raise it when `seal.encode` changes
 INSTALL_PACKS_MAX = 8  # a first install scattered over more is built anew: it costs requests, and context
 ELIDE_BELOW_BYTES = 512 * 1024  # frames of an update; below it, digests would be a notable part of what is sent
 
@@ -91,9 +92,10 @@ class Builder:
         try:
             for future in as_completed(running):
                 place = running[future]
-                kind, length = future.result()
+                kind, length, used, needs = future.result()
                 draft = planned[place]
-                done[place] = Frame(kind, 0, 0, length, draft.outputs, draft.bases if kind != "plain" else ())
+                bases = tuple(draft.bases[number] for number in used)
+                done[place] = Frame(kind, 0, 0, length, draft.outputs, bases, needs)
                 progress(len(done), len(running))
         finally:
             for future in running:
@@ -127,20 +129,23 @@ class Builder:
             return features
 
 
-def encode_frame(outputs: Sequence[Run], bases: Sequence[Run], target: str, plain_if_within: float) -> tuple[str, int]:
-    """Encode one frame into the cache file `target`, unless it is there; give its kind and length.
+def encode_frame(
+    outputs: Sequence[Run], bases: Sequence[Run], target: str, plain_if_within: float
+) -> tuple[str, int, list[int], int]:
+    """Encode one frame into the cache file `target`, unless it is there; give kind, length, bases used and needs.
 
-    Runs in a worker process. The kind is the first line of a small file beside it.
+    Runs in a worker process. All but the bytes lies in a small file beside them.
     """
     path = Path(target)
-    kind_path = path.with_suffix(".kind")
-    if path.exists() and kind_path.exists():
-        return kind_path.read_text(), path.stat().st_size
-    output, held = (b"".join(map(_read_run, runs)) for runs in (outputs, bases))
-    kind, data = seal.encode(output, held, plain_if_within=plain_if_within)
-    shelf.put_cached(path, data)
-    shelf.put_cached(kind_path, kind.encode())
-    return kind, len(data)
+    about_path = path.with_suffix(".json")
+    if not (path.exists() and about_path.exists()):
+        made = seal.encode(
+            b"".join(map(_read_run, outputs)), list(map(_read_run, bases)), plain_if_within=plain_if_within
+        )
+        shelf.put_cached(path, made.data)
+        shelf.put_cached(about_path, json.dumps([made.kind, made.bases, made.needs]).encode())
+    kind, used, needs = json.loads(about_path.read_bytes())
+    return kind, path.stat().st_size, used, needs
 
 
 def write_pack(folder: Path, pack: Pack) -> None:
