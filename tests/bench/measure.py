@@ -47,9 +47,14 @@ def run(program: str, *arguments: str, timeout_s: float = 7200) -> Cost:
         timer.daemon = True
         timer.start()
         assert process.stdout is not None
-        with _watched(process.pid) as seen, process.stdout as said:
-            output = said.read().decode()
-        timer.cancel()
+        try:
+            with _watched(process.pid) as seen, process.stdout as said:
+                output = said.read().decode()
+        except BaseException:  # a run that is cut leaves no hub at work
+            kill_session(process.pid)
+            raise
+        finally:
+            timer.cancel()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
