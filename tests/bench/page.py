@@ -81,10 +81,11 @@ def _code(rows: Iterable[Known]) -> str:
         results.get("small", "things"),
     ]
     measured = [found for found in known if found and "failed" not in found]
-    states = sorted({f"{found.get('commit') or 'no commit'}, code {found['code']}" for found in measured})
-    if len(states) > 1:
-        return f"**Not one state of the code:** rows were measured at {'; '.join(states)}."
-    return f"Measured at {states[0]}." if states else "No row is measured yet."
+    codes = sorted({found["code"] for found in measured})
+    commits = sorted({found["commit"] or "no commit" for found in measured})
+    if len(codes) > 1:
+        return f"**Not one state of the code:** rows were measured at {', '.join(codes)} ({', '.join(commits)})."
+    return f"Measured with code {codes[0]} ({', '.join(commits)})." if codes else "No row is measured yet."
 
 
 # Rows.
@@ -207,7 +208,7 @@ def _summary(updates: Sequence[Known], installs: Sequence[Known]) -> str:
     tail = (
         "\nThe goal for a node's CPU is at most 2 times `zstd -d` and sha256 of the same bytes. For a small tree\n"
         "Python alone needs more to start. So both are told: with the start, and less what a contact needs that finds\n"
-        "nothing new (the least of three).\n"
+        "nothing new (the least of three). The reference, too, is the least of three; the node ran once.\n"
     )
     columns = (
         "rows", "measured", "geometric mean", "worst", "in", "most CPU, times", "less start", "highest node peak MiB",
