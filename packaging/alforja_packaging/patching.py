@@ -15,11 +15,13 @@ from alforja_packaging.covers import Match, find_differences, find_matches
 from alforja_packaging.patch import Header, Section
 from alforja_packaging.recipe import Closing, Cover, Opening, Recipe, write_recipe
 
+LEVEL_MAX: Final = 22  # of zstd
+_LITERALS: Final = 2  # the place of that stream
 _LZMA_TRIALS: Final = ((3, 0, 2), (4, 0, 0), (3, 0, 0), (0, 0, 0), (0, 2, 2))
 """lc, lp, pb: zstd's rivals' default, texts, mixtures, columns of numbers, samples of sound."""
 _TRIAL_MAX_BYTES: Final = 4 * 2**20  # up to which all of them are tried
 _SEARCH: Final = {"mode": lzma.MODE_NORMAL, "mf": lzma.MF_BT4, "nice_len": 273, "depth": 1000}
-_ZSTD: Final = {"compression_level": 22, "target_length": 4096, "checksum_flag": 0}
+_ZSTD: Final = {"compression_level": LEVEL_MAX, "target_length": 4096, "checksum_flag": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +41,19 @@ class Unfolded:
     closings: tuple[Closing, ...] = ()
 
 
-def make_patch(unfolded: Unfolded, bases: Sequence[bytes], openings: Sequence[tuple[Opening, bytes]] = ()) -> Patch:
-    """Make the patch that gives `unfolded` from bases, and from streams of them with their plain bytes."""
-    old = b"".join(bases)
-    matches = find_matches(old + b"".join(plain for _, plain in openings), unfolded.plain)
-    return _narrow(unfolded, bases, openings, matches)
-
-
-def _narrow(
-    unfolded: Unfolded, bases: Sequence[bytes], openings: Sequence[tuple[Opening, bytes]], matches: Sequence[Match]
+def make_patch(
+    unfolded: Unfolded,
+    bases: Sequence[bytes],
+    openings: Sequence[tuple[Opening, bytes]] = (),
+    *,
+    level: int = LEVEL_MAX,
 ) -> Patch:
-    """Leave out the openings and then the bases that nothing is copied from."""
+    """Make the patch that gives `unfolded` from bases, and from streams of them with their plain bytes.
+
+    Openings and then bases that nothing is copied from are left out. Below the highest
+    `level` of zstd streams are packed by zstd at that level alone.
+    """
+    matches = find_matches(b"".join([*bases, *(plain for _, plain in openings)]), unfolded.plain)
     reach = sum(map(len, bases))
     opened = [opening.size for opening, _ in openings]
     used = _used([(one.source, one.length) for one in matches], [reach, *opened])
@@ -65,7 +69,11 @@ def _narrow(
     old = b"".join([*(bases[place] for place in needed), *(openings[place][1] for place in kept)])
     shifted = [replace(one, source=move(one.source)) for one in matches]
     reached = sum(len(bases[place]) for place in needed)
-    return _write(unfolded, old, reach=reached, openings=moved, matches=shifted, needed=tuple(needed))
+    recipe, texts = _tell(unfolded, old, moved, shifted)
+    prefix = old[: min(reached, patch.PREFIX_MAX_BYTES)]
+    packed = [_pack(text, prefix if place == _LITERALS else b"", level) for place, text in enumerate(texts)]
+    header = patch.write_header(Header(len(unfolded.plain), *(section for section, _ in packed)))
+    return Patch(header + b"".join(data for _, data in packed), tuple(needed), recipe)
 
 
 def _used(runs: Iterable[tuple[int, int]], sizes: Sequence[int]) -> set[int]:
@@ -106,26 +114,16 @@ class _Moves:
         return offset + int(self._shift[int(np.searchsorted(self._ends, offset, side="right"))])
 
 
-def _write(
-    unfolded: Unfolded,
-    old: bytes,
-    *,
-    reach: int,
-    openings: tuple[Opening, ...],
-    matches: Sequence[Match],
-    needed: tuple[int, ...],
-) -> Patch:
+def _tell(
+    unfolded: Unfolded, old: bytes, openings: tuple[Opening, ...], matches: Sequence[Match]
+) -> tuple[Recipe, tuple[bytes, bytes, bytes]]:
+    """Give the recipe, and the three streams."""
     plain = unfolded.plain
     differing, differences = find_differences(
         np.frombuffer(old, dtype=np.uint8), np.frombuffer(plain, dtype=np.uint8), matches
     )
-    covers = tuple(_covers(matches))
-    recipe = Recipe(openings, unfolded.closings, covers, tuple(differing))
-    texts = (write_recipe(recipe), differences, b"".join(_literals(plain, matches)))
-    prefix = old[: min(reach, patch.PREFIX_MAX_BYTES)]
-    packed = [_pack(text, prefix if place == 2 else b"") for place, text in enumerate(texts)]
-    header = patch.write_header(Header(len(plain), *(section for section, _ in packed)))
-    return Patch(header + b"".join(data for _, data in packed), needed, recipe)
+    recipe = Recipe(openings, unfolded.closings, tuple(_covers(matches)), tuple(differing))
+    return recipe, (write_recipe(recipe), differences, b"".join(_literals(plain, matches)))
 
 
 def _covers(matches: Iterable[Match]) -> Iterator[Cover]:
@@ -143,20 +141,21 @@ def _literals(plain: bytes, matches: Iterable[Match]) -> Iterator[bytes]:
     yield plain[end:]
 
 
-def _pack(text: bytes, prefix: bytes) -> tuple[Section, bytes]:
+def _pack(text: bytes, prefix: bytes, level: int) -> tuple[Section, bytes]:
     """Pack one stream by every way worth trying, and keep the smallest."""
     found = [(Section(patch.STORED, len(text), len(text)), text)]
     if not text:
         return found[0]
-    data = codec.compress(text, options=_ZSTD)
+    options = _ZSTD | ({} if level == LEVEL_MAX else {"compression_level": level, "target_length": 0})
+    data = codec.compress(text, options=options)
     found.append((Section(patch.ZSTD, len(data), len(text)), data))
     if len(data) > len(text) * 0.99 and len(text) > 4096 and not prefix:
         return min(found, key=lambda one: len(one[1]))
     if prefix:
-        data = codec.compress(text, prefix=prefix, options=_ZSTD)
+        data = codec.compress(text, prefix=prefix, options=options)
         found.append((Section(patch.ZSTD_BASES, len(data), len(text), len(prefix)), data))
     trials = _LZMA_TRIALS if len(text) <= _TRIAL_MAX_BYTES else _LZMA_TRIALS[:2]
-    for lc, lp, pb in trials:
+    for lc, lp, pb in trials if level == LEVEL_MAX else ():
         properties = (pb * 5 + lp) * 9 + lc
         filters = [one | _SEARCH for one in patch.lzma_filter(properties, len(text))]
         data = lzma.compress(text, lzma.FORMAT_RAW, filters=filters)

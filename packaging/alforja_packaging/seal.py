@@ -13,7 +13,7 @@ import numpy as np
 from alforja_packaging.frames import FRAME_MAX_BYTES, PLAIN, PREFIX, Frame, Piece, cut
 from alforja_packaging.layout import Part, is_text, part_of
 from alforja_packaging.manifest import File, Manifest
-from alforja_packaging.patching import Unfolded, make_patch
+from alforja_packaging.patching import LEVEL_MAX, Unfolded, make_patch
 from alforja_packaging.similarity import Candidate, Features, Pool
 
 CORE_FRAME_BYTES: Final = 256 * 1024  # on the wire, by rule of thumb: the price of taking one lesson alone
@@ -33,7 +33,7 @@ INSTALL_PLAIN_WITHIN: Final = 0.03  # and what a tie must save, or the frame doe
 FeaturesOf = Callable[[bytes, Piece], Features]
 """Features of a piece of the content with a digest."""
 
-_HARDEST = {"compression_level": 22, "target_length": 4096}
+_HARDEST = {"compression_level": LEVEL_MAX, "target_length": 4096}
 _TRIAL_MAX_BYTES = 8 * 2**20  # bases and output up to which every setting is tried
 _INCOMPRESSIBLE = 0.995
 
@@ -136,35 +136,40 @@ def find_kept(manifest: Manifest, earlier: Manifest, frames: Iterable[Frame]) ->
         kept = still
 
 
-def encode(output: bytes, bases: Sequence[bytes], *, plain_if_within: float = 0.0) -> Encoding:
+def encode(output: bytes, bases: Sequence[bytes], *, plain_if_within: float = 0.0, level: int = LEVEL_MAX) -> Encoding:
     """Encode one frame by every kind and setting worth trying; give the smallest.
+
+    Below the highest `level` of zstd only zstd is tried, at that level: for haste.
 
     A frame without bases is preferred if it is larger by no more than the part
     `plain_if_within`: it holds for longer, as no other frame's fate is its own.
     """
-    alone = _encode_alone(output)
+    alone = _encode_alone(output, level)
     if not any(bases):
         return alone
-    found = [_encode_patch(output, bases), *_encode_prefix(output, bases)]
+    found = [_encode_patch(output, bases, level), *_encode_prefix(output, bases, level)]
     best = min(found, key=lambda one: len(one.data))
     return alone if len(alone.data) <= len(best.data) * (1 + plain_if_within) else best
 
 
-def _encode_alone(output: bytes) -> Encoding:
+def _encode_alone(output: bytes, level: int) -> Encoding:
     probe = PLAIN.encode(output, b"", {"compression_level": 3})
     if len(probe) > _INCOMPRESSIBLE * len(output):
         return Encoding("plain", probe)
-    plain = Encoding("plain", min(probe, PLAIN.encode(output, b"", _HARDEST), key=len))
-    patch = _encode_patch(output, ())
-    return min(plain, patch, key=lambda one: len(one.data))
+    plain = Encoding("plain", min(probe, PLAIN.encode(output, b"", _options(level)), key=len))
+    return min(plain, _encode_patch(output, (), level), key=lambda one: len(one.data))
 
 
-def _encode_patch(output: bytes, bases: Sequence[bytes]) -> Encoding:
-    made = make_patch(Unfolded(output), bases)
+def _options(level: int) -> dict[str, int]:
+    return _HARDEST if level == LEVEL_MAX else {"compression_level": level}
+
+
+def _encode_patch(output: bytes, bases: Sequence[bytes], level: int) -> Encoding:
+    made = make_patch(Unfolded(output), bases, level=level)
     return Encoding("patch", made.data, made.bases)
 
 
-def _encode_prefix(output: bytes, bases: Sequence[bytes]) -> Iterator[Encoding]:
+def _encode_prefix(output: bytes, bases: Sequence[bytes], level: int) -> Iterator[Encoding]:
     """The last bases, as many as there is room for: the best ones come last."""
     room = FRAME_MAX_BYTES - len(output)
     kept: list[int] = []
@@ -175,8 +180,8 @@ def _encode_prefix(output: bytes, bases: Sequence[bytes]) -> Iterator[Encoding]:
         kept.append(place)
     prefix = b"".join(bases[place] for place in reversed(kept))
     if prefix:
-        for far in (1, 0) if len(output) + len(prefix) <= _TRIAL_MAX_BYTES else (1,):
-            data = PREFIX.encode(output, prefix, _HARDEST | {"enable_long_distance_matching": far})
+        for far in (1, 0) if len(output) + len(prefix) <= _TRIAL_MAX_BYTES and level == LEVEL_MAX else (1,):
+            data = PREFIX.encode(output, prefix, _options(level) | {"enable_long_distance_matching": far})
             yield Encoding("prefix", data, tuple(reversed(kept)))
 
 
