@@ -138,8 +138,8 @@ def _finish(planned: Planned, encoded: Sequence[Encoded]) -> Pack:
 
 
 def _frame(draft: Draft, encoded: Encoded) -> Frame:
-    bases = draft.bases if encoded.kind != "plain" else ()
-    return Frame(encoded.kind, 0, 0, encoded.length, draft.outputs, bases)
+    bases = tuple(draft.bases[place] for place in encoded.bases)
+    return Frame(encoded.kind, 0, 0, encoded.length, draft.outputs, bases, encoded.needs)
 
 
 def write_pack(folder: Path, pack: Pack) -> None:

@@ -5,6 +5,7 @@ another name than one that had all the effort, so it never stands in for that.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,9 +18,9 @@ from typing import Final
 from alforja_hub import shelf
 from alforja_packaging import seal
 from alforja_packaging.errors import StoreError
-from alforja_packaging.frames import KINDS
+from alforja_packaging.patching import LEVEL_MAX
 
-ENCODER_VERSION: Final = 1  # part of every frame's name: raise it when `seal.encode` changes
+ENCODER_VERSION: Final = 2  # part of every frame's name: raise it when `seal.encode` changes
 
 _TICK_S = 0.5  # between two reports of progress
 _RATE_BYTES_PER_S = 1_000_000.0  # of one core, until the first frame has shown it
@@ -37,7 +38,7 @@ class Effort(IntEnum):
 # Bytes (output and bases) that one core surely encodes in a second. Effort is chosen before it is spent,
 # so these are of slow machines and of text that is hard to match.
 _SURE_BYTES_PER_S: Final[Mapping[Effort, float]] = {Effort.FULL: 300_000, Effort.SOME: 3_000_000}
-_LEVELS: Final[Mapping[Effort, int]] = {Effort.SOME: 15, Effort.QUICK: 3}
+_LEVELS: Final[Mapping[Effort, int]] = {Effort.FULL: LEVEL_MAX, Effort.SOME: 15, Effort.QUICK: 3}
 
 Progress = Callable[[str, int, int], None]
 """What is being done, bytes that are done, bytes in all."""
@@ -88,12 +89,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A frame that is encoded: its kind, where its bytes lie, how many there are, and the effort it had."""
+    """A frame that is encoded: its kind, where its bytes lie, how many there are, and the effort it had.
+
+    `bases` are the places of the job's bases that it needs; `needs` are what a reader must be able to do.
+    """
 
     kind: str
     path: Path
     length: int
     effort: Effort
+    bases: tuple[int, ...] = ()
+    needs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +138,10 @@ class Encoder:
         for effort in sorted(Effort, reverse=True):
             if effort >= least:
                 path = self.path_of(job, effort)
-                kind_path = path.with_suffix(".kind")
-                if path.exists() and kind_path.exists():
-                    return Encoded(kind_path.read_text(), path, path.stat().st_size, effort)
+                about_path = path.with_suffix(".json")
+                if path.exists() and about_path.exists():
+                    kind, bases, needs = json.loads(about_path.read_bytes())
+                    return Encoded(kind, path, path.stat().st_size, effort, tuple(bases), needs)
         return None
 
     def path_of(self, job: Job, effort: Effort) -> Path:
@@ -224,25 +231,14 @@ def choose_effort(work: int, seconds: float | None) -> Effort:
 def encode_frame(job: Job, target: str, seconds: float | None) -> Encoded:
     """Encode one frame into the file `target` within about so many seconds. Runs in a worker process.
 
-    The kind lies in a small file beside it, written last.
+    All but its bytes lies in a small file beside it, written last.
     """
-    output, bases = (b"".join(run.read() for run in runs) for runs in (job.outputs, job.bases))
+    output = b"".join(run.read() for run in job.outputs)
     effort = choose_effort(job.work, seconds)
-    if effort is Effort.FULL:
-        kind, data = seal.encode(output, bases, plain_if_within=job.plain_if_within)
-    else:
-        kind, data = _encode_at(_LEVELS[effort], output, bases, job.plain_if_within)
+    made = seal.encode(
+        output, [run.read() for run in job.bases], plain_if_within=job.plain_if_within, level=_LEVELS[effort]
+    )
     path = Path(target)
-    shelf.put_cached(path, data)
-    shelf.put_cached(path.with_suffix(".kind"), kind.encode())
-    return Encoded(kind, path, len(data), effort)
-
-
-def _encode_at(level: int, output: bytes, bases: bytes, plain_if_within: float) -> tuple[str, bytes]:
-    """Encode at one level, with and without bases."""
-    options = {"compression_level": level}
-    plain = KINDS["plain"].encode(output, b"", options)
-    if not bases:
-        return "plain", plain
-    prefix = KINDS["prefix"].encode(output, bases, options)
-    return ("plain", plain) if len(plain) <= len(prefix) * (1 + plain_if_within) else ("prefix", prefix)
+    shelf.put_cached(path, made.data)
+    shelf.put_cached(path.with_suffix(".json"), json.dumps([made.kind, made.bases, made.needs]).encode())
+    return Encoded(made.kind, path, len(made.data), effort, made.bases, made.needs)

@@ -13,9 +13,12 @@ from typing import Any, Literal
 
 import aiosqlite
 
+from alforja_node.digests import DigestSet
 from alforja_node.disk import DiskFull
 from alforja_packaging.errors import StoreError
 from alforja_packaging.layout import bundle_path
+
+_ROWS_AT_ONCE = 1024  # a large course has a hundred thousand
 
 State = Literal["active", "previous", "incoming"]
 
@@ -173,9 +176,28 @@ class Ledger:
 
     # Files
 
-    async def held(self) -> Mapping[bytes, int]:
-        """The digests of all files held and whole, with their sizes in bytes."""
-        return dict(await self._rows("select digest, size from held"))
+    async def held(self) -> DigestSet:
+        """The digests of all files held and whole."""
+        held = DigestSet()
+        with _reporting():
+            async with self._db.execute("select digest from held") as rows:
+                while some := await rows.fetchmany(_ROWS_AT_ONCE):
+                    held.update(digest for (digest,) in some)
+        return held
+
+    async def held_size(self) -> tuple[int, int]:
+        """How many files are held, and their bytes."""
+        count, size = (await self._rows("select count(*), total(size) from held"))[0]
+        return count, int(size)
+
+    async def held_after(self, digest: bytes) -> list[tuple[bytes, int]]:
+        """Some files that are held, with their sizes in bytes: the next ones after a digest, in order."""
+        return [
+            (found, size)
+            for found, size in await self._rows(
+                "select digest, size from held where digest > ? order by digest limit ?", (digest, _ROWS_AT_ONCE)
+            )
+        ]
 
     async def mark_held(self, files: Iterable[tuple[bytes, int]]) -> None:
         """Note files that have been put in the store."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from alforja_packaging.frames import Needs
 from alforja_packaging.layout import INSTALL_NAME, bundle_name, bundle_path, update_name
 
 REQUEST_COST_BYTES: Final = 400  # headers both ways; docs/protocol.md section 4
@@ -48,12 +49,14 @@ class Hop:
     """One pack that leads to a release: from an earlier one, or from nothing.
 
     `head` is the length of its index, `total` the bytes of index and frames.
+    `needs` are what a node must be able to do to take it at all.
     """
 
     offer: Offer
     from_release: int | None
     head: int
     total: int
+    needs: Needs = 0
 
     @property
     def pack(self) -> str:
@@ -93,19 +96,33 @@ def hops_to(offer: Offer) -> Sequence[Hop]:
         match cost:
             case [int(head), int(total)] if 0 < head <= total:
                 hops.append(Hop(offer, from_release, head, total))
+            case [int(head), int(total), int(needs)] if 0 < head <= total and needs >= 0:
+                hops.append(Hop(offer, from_release, head, total, needs))
     return hops
 
 
-def cheapest_route(wanted: Offer, offers: Iterable[Offer], held: frozenset[int]) -> Sequence[Hop]:
+def hops_towards(wanted: Offer, offers: Iterable[Offer]) -> Sequence[Hop]:
+    """List the packs on offer that may be of use on the way to a release."""
+    towards = (offer for offer in offers if offer.key == wanted.key and offer.release <= wanted.release)
+    return [hop for offer in towards for hop in hops_to(offer)]
+
+
+def needs_of(hops: Iterable[Hop]) -> Needs:
+    """All that any of some packs needs."""
+    needs = 0
+    for hop in hops:
+        needs |= hop.needs
+    return needs
+
+
+def cheapest_route(wanted: Offer, hops: Iterable[Hop], held: frozenset[int]) -> Sequence[Hop]:
     """Find the hops from any held release, or from nothing, that cost the fewest bytes.
 
     Dijkstra over releases. Empty when no route is on offer.
     """
     leaving: dict[int | None, list[Hop]] = {}
-    for offer in offers:
-        if offer.key == wanted.key and offer.release <= wanted.release:
-            for hop in hops_to(offer):
-                leaving.setdefault(hop.from_release, []).append(hop)
+    for hop in hops:
+        leaving.setdefault(hop.from_release, []).append(hop)
     routes: list[tuple[Hop, ...]] = [()] * (1 + len(held))
     queue: list[tuple[int, int, int | None]] = [(0, 0, None)]
     queue += [(0, place, release) for place, release in enumerate(sorted(held), start=1)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from alforja_node.offers import REQUEST_COST_BYTES, CourseKey, Hop
-from alforja_packaging.course import Lesson
+from alforja_node.selection import Frames
 from alforja_packaging.frames import Frame
 from alforja_packaging.index import Opened
 
@@ -33,14 +33,15 @@ class Have:
 class Way:
     """One hop that a course needs now, with what is known of it.
 
-    `opened` is None until the index has arrived. `cores` are, for each lesson in
-    teaching order, the frames that its core needs.
+    `opened` is None until the index has arrived. `core` are the frames that lessons'
+    cores need, in teaching order, and `rest` all others that this node takes of it.
     """
 
     hop: Hop
     have: Have
     opened: Opened | None = None
-    cores: tuple[frozenset[int], ...] = ()
+    core: Frames = ()
+    rest: Frames = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def plan_contact(ways: Iterable[Way], budget: int | None) -> Plan:
 
 def is_whole(way: Way) -> bool:
     """Tell whether everything of a release is here."""
-    return way.opened is not None and len(way.have.done) == len(way.opened.index.frames)
+    return way.opened is not None and way.have.done.issuperset(way.core) and way.have.done.issuperset(way.rest)
 
 
 def cost_of(plan: Plan) -> int:
@@ -132,31 +133,11 @@ def runs_of(plan: Iterable[Step]) -> Sequence[Sequence[Fetch]]:
     return runs
 
 
-def core_frames(lessons: Iterable[Lesson], opened: Opened) -> tuple[frozenset[int], ...]:
-    """For each lesson, the frames its core needs, those of their bases included."""
-    number_of = {path: number for number, (path, _) in enumerate(opened.skeleton.contents)}
-    number_of |= {path: number_of[owner] for path, owner in opened.skeleton.twins}
-    givers: dict[int, set[int]] = {}
-    held_count = opened.held_count
-    needs: list[set[int]] = []
-    for place, frame in enumerate(opened.index.frames):
-        bases = {piece.content - held_count for piece in frame.bases if piece.content >= held_count}
-        needs.append(set().union({place}, *(_closed(givers, needs, content) for content in bases)))
-        for piece in frame.outputs:
-            givers.setdefault(piece.content, set()).add(place)
-    return tuple(
-        frozenset().union(*(_closed(givers, needs, number_of[path]) for path in lesson.needed)) for lesson in lessons
-    )
-
-
-def _closed(givers: Mapping[int, set[int]], needs: Sequence[set[int]], content: int) -> set[int]:
-    return set().union(*(needs[frame] for frame in givers.get(content, ()) if frame < len(needs)))
-
-
 def _plan_open(way: Way, left: int | None) -> Open | None:
-    first, head, total = way.have.head, way.hop.head, way.hop.total
-    whole = total if way.hop.from_release is not None or total <= OPENING_BYTES else head
-    last = max(head, min(whole, OPENING_BYTES)) - 1
+    first, head = way.have.head, way.hop.head
+    # A later first install may be shorter than it costs: frames of earlier ones lie in their packs.
+    lies_whole = way.hop.from_release is not None or (way.hop.offer.release == 1 and way.hop.total <= OPENING_BYTES)
+    last = max(head, min(way.hop.total, OPENING_BYTES) if lies_whole else 0) - 1
     step = Open(way.hop, first, last)
     if left is not None and step.cost > left:
         step = Open(way.hop, first, min(head - 1, first + left - REQUEST_COST_BYTES - 1))
@@ -168,13 +149,8 @@ def _frames_in_order(ways: Iterable[Way]) -> Sequence[tuple[Way, int]]:
     cores: list[tuple[Way, int]] = []
     others: list[tuple[Way, int]] = []
     for way in ways:
-        assert way.opened is not None
-        wanted = [number for number in range(len(way.opened.index.frames)) if number not in way.have.done]
-        early: dict[int, None] = {}
-        for lesson in way.cores:
-            early |= dict.fromkeys(sorted(lesson - way.have.done))
-        cores += [(way, number) for number in early]
-        others += [(way, number) for number in wanted if number not in early]
+        cores += [(way, number) for number in way.core if number not in way.have.done]
+        others += [(way, number) for number in way.rest if number not in way.have.done]
     return cores + others
 
 

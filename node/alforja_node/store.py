@@ -6,7 +6,7 @@ with the same layout can carry on.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,26 +33,37 @@ class Store:
         """Where the file of a digest lies, or would lie."""
         return self.root / file_path(digest)
 
-    def adopt(self, staged: Path, digest: bytes, what: str) -> None:
-        """Take a staged file in as the content it claims to be.
+    def adopt(self, staged: Path, digest: bytes, what: str, got: bytes | None = None) -> None:
+        """Take a staged file in as the content it claims to be; durable only after `settle`.
 
-        The one door into the store. Raises DigestMismatch, and drops the staged
-        file, when its bytes are something else.
+        The one door into the store. `got` is the digest that was taken while the file
+        was written, if it was. Raises DigestMismatch, and drops the staged file, when
+        its bytes are something else.
         """
-        got, _ = disk.digest_of(staged)
+        got = got or disk.digest_of(staged)[0]
         if got != digest:
             disk.remove(staged)
             raise DigestMismatch(what, digest.hex(), got.hex())
         disk.sync(staged)
-        disk.adopt(staged, self.path_of(digest))
+        disk.place(staged, self.path_of(digest))
+
+    def settle(self, digests: Iterable[bytes]) -> None:
+        """Make what was adopted durable: each folder once, however many files came into it."""
+        for folder in sorted({self.path_of(digest).parent for digest in digests}):
+            disk.sync_folder(folder)
 
     def remove(self, digest: bytes) -> None:
         """Drop a file."""
         disk.remove(self.path_of(digest))
 
+    def folders(self) -> list[Path]:
+        """The folders that files lie in, by the first byte of their digests."""
+        with disk.reporting(self.root):
+            return sorted((self.root / "files").iterdir())
+
     def held_on_disk(self) -> Iterator[tuple[str, int]]:
-        """Name and size in bytes of every file that lies in the store."""
-        for folder in sorted((self.root / "files").iterdir()):
+        """Name and size in bytes of every file that lies in the store, folder by folder."""
+        for folder in self.folders():
             for path in sorted(folder.iterdir()):
                 yield path.name, path.stat().st_size
 
@@ -67,6 +78,12 @@ class Store:
             return parse_manifest(path.read_bytes())
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror}", advice="run `alforja-node verify --repair`") from None
+
+    def has_manifest(self, bundle: str, digest: bytes) -> bool:
+        """Tell whether the manifest of a release is kept, and is the one of a digest. Quick: nothing is parsed."""
+        with suppress(StoreError):
+            return disk.digest_of(self._manifest_path(bundle))[0] == digest
+        return False
 
     def manifests(self) -> list[str]:
         """The bundles whose manifests are kept."""
@@ -104,10 +121,12 @@ class Store:
     def drop_partial(self, bundle: str) -> None:
         """Forget everything that was gathered for a bundle."""
         start = bundle.replace("/", ",")
-        with disk.reporting(self.root):
-            for path in list((self.root / "partial").iterdir()):
-                if path.name.startswith((f"{start},", f"{start}#")):
-                    path.unlink()
+        self._drop(f"{start},", f"{start}#")
+
+    def drop_pack(self, bundle: str, pack: str) -> int:
+        """Forget what was gathered of one pack, and what was decoded for its bundle; give the pack's bytes."""
+        self._drop(f"{bundle.replace('/', ',')}#")
+        return self._drop(f"{pack.replace('/', ',')}@")
 
     def drop_all_partial(self) -> int:
         """Forget everything gathered, for every bundle; give the bytes freed."""
@@ -117,6 +136,15 @@ class Store:
             shutil.rmtree(folder)
         self.prepare()
         return freed
+
+    def _drop(self, *starts: str) -> int:
+        dropped = 0
+        with disk.reporting(self.root):
+            for path in list((self.root / "partial").iterdir()):
+                if path.name.startswith(starts):
+                    dropped += path.stat().st_size
+                    path.unlink()
+        return dropped
 
     def _manifest_path(self, bundle: str) -> Path:
         return self.root / "manifests" / bundle.replace("/", ",")

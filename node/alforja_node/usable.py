@@ -1,29 +1,43 @@
-"""Which lessons become usable as files come in. Pure, and quick for courses of thousands of lessons."""
+"""Which lessons become usable as files come in. Pure, quick and lean for a hundred thousand files."""
 
-from collections.abc import Collection, Iterable
+from array import array
+from collections.abc import Container, Iterable
 
 from alforja_packaging.manifest import Manifest
+
+_NONE = -1
 
 
 class UsableLessons:
     """Keeps count of what each lesson of a release still lacks."""
 
-    def __init__(self, manifest: Manifest, held: Collection[bytes]) -> None:
-        self._missing: dict[str, set[bytes]] = {}
-        self._waiting: dict[bytes, list[str]] = {}
-        for lesson in manifest.course.lessons():
-            missing = {digest for digest in manifest.digests_of(lesson.needed) if digest not in held}
-            if missing:
-                self._missing[lesson.id] = missing
-            for digest in missing:
-                self._waiting.setdefault(digest, []).append(lesson.id)
+    def __init__(self, manifest: Manifest, held: Container[bytes]) -> None:
+        self._manifest = manifest
+        self._missing = array("i")  # of each lesson, how many contents
+        # Of each content the first entry of a list of lessons that wait for it; of each entry its lesson and the next.
+        self._first = array("i", [_NONE]) * len(manifest.contents)
+        self._lesson, self._next = array("i"), array("i")
+        for place, lesson in enumerate(manifest.course.lessons()):
+            missing = [digest for digest in manifest.digests_of(lesson.needed) if digest not in held]
+            self._missing.append(len(missing))
+            for content in sorted(manifest.number_of[digest] for digest in missing):
+                self._lesson.append(place)
+                self._next.append(self._first[content])
+                self._first[content] = len(self._next) - 1
 
     def take(self, digests: Iterable[bytes]) -> list[str]:
         """Count files that have come in; give the ids of lessons that are usable from now on."""
-        usable = []
+        usable: list[int] = []
         for digest in digests:
-            for lesson in self._waiting.pop(digest, ()):
-                self._missing[lesson].discard(digest)
-                if not self._missing[lesson]:
-                    usable.append(lesson)
-        return usable
+            content = self._manifest.number_of.get(digest)
+            if content is None:
+                continue
+            entry, self._first[content] = self._first[content], _NONE
+            while entry != _NONE:
+                place = self._lesson[entry]
+                self._missing[place] -= 1
+                if not self._missing[place]:
+                    usable.append(place)
+                entry = self._next[entry]
+        lessons = self._manifest.course.lessons() if usable else ()
+        return [lessons[place].id for place in sorted(usable)]

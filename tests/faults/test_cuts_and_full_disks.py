@@ -22,7 +22,7 @@ from alforja_node.transfer import Catalogue, Contact, load_releases
 from alforja_packaging.errors import StoreError
 from tests.simulators.hub import SimulatedHub, Tree
 
-DISK = ("put", "adopt", "write_at", "sync", "remove")
+DISK = ("put", "place", "sync_folder", "write_at", "sync", "remove")
 LEDGER = ("expect", "activate", "mark_held")
 FIRST = {"a/page.html": b"<p>first words " * 300, "a/empty.txt": b"", "b/film.mp4": bytes(range(256)) * 90}
 SECOND = FIRST | {"a/page.html": b"<p>first words " * 200 + b"and second ones", "c/new.html": b"new"}
@@ -44,6 +44,7 @@ def failing_at(count: int, failure: Callable[[], BaseException], patch: pytest.M
     with patch.context() as inner:
         for name in DISK:
             inner.setattr(disk, name, _failing(getattr(disk, name), name, watch, count, failure))
+        inner.setattr(disk.Staging, "write", _failing(disk.Staging.write, "write", watch, count, failure))
         for name in LEDGER:
             inner.setattr(Ledger, name, _failing_async(getattr(Ledger, name), name, watch, count, failure))
         yield calls

@@ -6,7 +6,7 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alforja_node.offers import REQUEST_COST_BYTES, Hop, Offer, cheapest_route, hops_to, newest
+from alforja_node.offers import REQUEST_COST_BYTES, Hop, Offer, cheapest_route, hops_to, hops_towards, needs_of, newest
 
 
 def an_offer(release: int, install: int | None = None, updates: dict[int, int] | None = None) -> Offer:
@@ -41,17 +41,31 @@ def test_statements_of_another_shape_are_passed_over() -> None:
 def test_a_chain_is_taken_when_it_is_cheaper_than_a_first_install() -> None:
     offers = [an_offer(2, None, {1: 3_000}), an_offer(3, 90_000, {2: 2_000})]
 
-    assert [hop.from_release for hop in cheapest_route(offers[1], offers, frozenset([1]))] == [1, 2]
+    assert [hop.from_release for hop in cheapest_route(offers[1], hops_towards(offers[1], offers), frozenset([1]))] == [
+        1,
+        2,
+    ]
 
 
 def test_a_first_install_is_taken_when_the_chain_is_dearer() -> None:
     offers = [an_offer(2, None, {1: 60_000}), an_offer(3, 90_000, {2: 60_000})]
 
-    assert [hop.from_release for hop in cheapest_route(offers[1], offers, frozenset([1]))] == [None]
+    assert [hop.from_release for hop in cheapest_route(offers[1], hops_towards(offers[1], offers), frozenset([1]))] == [
+        None
+    ]
 
 
 def test_there_is_no_route_when_nothing_leads_there() -> None:
-    assert cheapest_route(an_offer(3, None, {2: 5}), [an_offer(3, None, {2: 5})], frozenset([1])) == ()
+    offer = an_offer(3, None, {2: 5})
+
+    assert cheapest_route(offer, hops_to(offer), frozenset([1])) == ()
+
+
+def test_what_a_route_needs_may_be_stated_behind_its_cost() -> None:
+    offer = Offer("moe", "maths", 2, bytes(32), 1, {"install": [10, 90], "from": {"1": [10, 20, 3], "3": [10, 20, -1]}})
+
+    assert [(hop.from_release, hop.needs) for hop in hops_to(offer)] == [(None, 0), (1, 3)]
+    assert needs_of(hops_to(offer)) == 3
 
 
 @st.composite
@@ -68,7 +82,7 @@ def graphs(draw: st.DrawFn) -> tuple[list[Offer], frozenset[int]]:
 def test_no_route_is_cheaper_than_the_one_chosen(world: tuple[list[Offer], frozenset[int]]) -> None:
     offers, held = world
     hops = [hop for offer in offers for hop in hops_to(offer)]
-    chosen = cheapest_route(offers[-1], offers, held)
+    chosen = cheapest_route(offers[-1], hops_towards(offers[-1], offers), held)
     routes = [
         route
         for size in range(1, len(hops) + 1)

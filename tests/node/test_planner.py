@@ -44,8 +44,9 @@ def ways(draw: st.DrawFn, course: str = "maths") -> Way:
     arrived = {
         number: draw(st.integers(0, frame.length - 1)) for number, frame in enumerate(frames) if number not in done
     }
-    cores = tuple(frozenset(draw(st.sets(st.integers(0, len(frames) - 1)))) for _ in range(draw(st.integers(0, 3))))
-    return Way(hop, Have(head, done, arrived), opened, cores)
+    order = draw(st.permutations(range(len(frames))))
+    core = draw(st.integers(0, len(frames)))
+    return Way(hop, Have(head, done, arrived), opened, tuple(order[:core]), tuple(sorted(order[core:])))
 
 
 worlds = st.lists(st.sampled_from(["art", "biology", "maths"]), unique=True).flatmap(
@@ -136,7 +137,7 @@ def test_the_order_in_which_courses_are_named_does_not_matter(
 @given(worlds)
 def test_frames_of_lessons_cores_come_before_all_others(world: tuple[Way, ...]) -> None:
     plan = plan_contact(world, None)
-    cores = {way.hop: frozenset().union(*way.cores) for way in world}
+    cores = {way.hop: way.core for way in world}
     kinds = [step.frame in cores[step.hop] for step in plan if isinstance(step, Fetch)]
 
     assert kinds == sorted(kinds, reverse=True)
@@ -161,6 +162,28 @@ def test_a_small_update_comes_whole_with_its_index() -> None:
     hop = Hop(an_offer("maths"), 1, 300, 9_000)
 
     assert plan_contact([Way(hop, Have())], None) == (Open(hop, 0, 8_999),)
+
+
+def test_a_later_first_install_begins_with_its_index_alone_as_frames_may_lie_in_other_packs() -> None:
+    hop = Hop(an_offer("maths", 2), None, 300, 9_000)
+
+    assert plan_contact([Way(hop, Have())], None) == (Open(hop, 0, 299),)
+
+
+def test_a_small_very_first_install_comes_whole_with_its_index() -> None:
+    hop = Hop(an_offer("maths", 1), None, 300, 9_000)
+
+    assert plan_contact([Way(hop, Have())], None) == (Open(hop, 0, 8_999),)
+
+
+def test_frames_that_are_not_taken_are_neither_planned_nor_waited_for() -> None:
+    hop = Hop(an_offer("maths"), 1, 100, 400)
+    frames = tuple(Frame("plain", 0, 100 + 100 * number, 100, (Piece(number // 2, 0, 10),)) for number in range(3))
+    opened = Opened(Index(1, frames), Skeleton(b"", ()), (), 100, 0)
+    way = Way(hop, Have(100, frozenset(), {1: 0, 2: 0}), opened, (1,), (2,))
+
+    assert plan_contact([way], None) == (Fetch(hop, 1, hop.pack, 200, 299), Fetch(hop, 2, hop.pack, 300, 399, True))
+    assert plan_contact([replace(way, have=Have(100, frozenset([1, 2])))], None) == (Activate(hop),)
 
 
 def test_a_large_first_install_begins_with_its_index_alone() -> None:

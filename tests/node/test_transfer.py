@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from alforja_node.abilities import Ability, find_abilities
 from alforja_node.ledger import Ledger, open_ledger
 from alforja_node.planner import Fetch
 from alforja_node.sources import DirectorySource, Source
@@ -34,14 +35,14 @@ class School:
         contact = self.open(source, budget)
         return await contact.run()
 
-    def open(self, source: Source | None = None, budget: int | None = None) -> Contact:
+    def open(self, source: Source | None = None, budget: int | None = None, able: Ability = find_abilities) -> Contact:
         """A contact that has not begun."""
 
         async def refresh(_: Source) -> Catalogue:
             return Catalogue(self.hub.offers)
 
         source = source or DirectorySource(self.hub.repository)
-        return Contact(self.store, self.ledger, source, refresh, budget=budget, retries=0)
+        return Contact(self.store, self.ledger, source, refresh, budget=budget, retries=0, able=able)
 
     async def tree(self, course: str = "maths") -> Tree:
         """What the active release of a course holds, read from the store."""
@@ -222,10 +223,12 @@ async def test_a_changed_update_without_digests_is_refused_whole(tmp_path: Path)
     async with a_school(tmp_path, hub) as school:
         await school.contact()
         hub.publish("maths", second_tree())
-        pack = hub.pack("maths", 2, "from-1").read_bytes()
+        update, install = hub.pack("maths", 2, "from-1"), hub.pack("maths", 2, "install")
+        length = update.stat().st_size
+        install.rename(install.with_name("elsewhere"))
 
         def change(path: str, at: int, chunk: bytes) -> bytes:
-            return chunk[:-3] + b"xyz" if at + len(chunk) == len(pack) else chunk
+            return chunk[:-3] + b"xyz" if at + len(chunk) == length else chunk
 
         bad = await school.contact(TamperingSource(hub.repository, change))
         assert bad.errors

@@ -30,12 +30,12 @@ async def _status(home: Path) -> dict[str, Any]:
     async with open_node(home) as node:
         catalogue = await node.load()
         last = await node.ledger.last_contact()
-        held = await node.ledger.held()
+        files, size = await node.ledger.held_size()
         return {
             "home": str(home), "sources": list(node.settings.sources),
             "courses": await _courses(node),
             "stale_since": catalogue.stale_since.isoformat() if catalogue.stale_since else None,
-            "files": len(held), "bytes": sum(held.values()), "damaged": len(await node.ledger.damaged()),
+            "files": files, "bytes": size, "damaged": len(await node.ledger.damaged()),
             "free_bytes": disk.free_bytes(node.settings.store_dir),
             "reserve_bytes": disk.reserve_of(node.settings.store_dir, node.settings.reserve_bytes),
             "last_contact": last,

@@ -147,6 +147,8 @@ def _say_outcome(
         click.echo(f"{name} is now served")
     for failure in failures:
         say_error(failure)
+    for message in outcome.refused:
+        click.echo(f"{message}; it was left, and the rest came another way", err=True)
     if outcome.stale_since:
         click.echo(f"not confirmed current since {outcome.stale_since}", err=True)
     if not wanted:

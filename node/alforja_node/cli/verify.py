@@ -40,7 +40,7 @@ async def _verify(home: Path, repair: bool, source: str | None, as_json: bool) -
             if one.release.state != "incoming"
             for digest in one.missing
         }
-        checked = len(await node.ledger.held()) + len(rotten)
+        checked = (await node.ledger.held_size())[0] + len(rotten)
     if as_json:
         say_json({
             "files": checked, "rotten": [digest.hex() for digest in sorted(rotten)], "missing": len(missing),

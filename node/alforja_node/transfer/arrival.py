@@ -4,19 +4,24 @@ Every function may be cut off at any instruction and called again: what is known
 is read from the disk, never from memory of an earlier run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from alforja_node import disk
+from alforja_node.abilities import Ability, find_abilities
 from alforja_node.offers import Hop
-from alforja_node.planner import Have, Way, core_frames
+from alforja_node.planner import Have, Way
+from alforja_node.selection import asked_by, choose_frames, part_frames
 from alforja_node.store import Store
 from alforja_packaging.errors import StoreError, VerifyError
 from alforja_packaging.frames import Frame, Material, Piece, decode
 from alforja_packaging.index import Opened, parse_head
 from alforja_packaging.manifest import Manifest
+
+Taken = list[tuple[bytes, int]]
+"""Digests and sizes of files that the store has taken in."""
 
 
 class DamagedBase(StoreError):
@@ -28,43 +33,34 @@ class DamagedBase(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class OnDisk:
-    """Bytes read by position from the files they are in: a frame's bases, or what has arrived of it."""
+class Means:
+    """What this node can do, and how many bytes of its disk must stay free."""
 
-    runs: tuple[tuple[Path, int, int], ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        return sum(length for _, _, length in self.runs)
-
-    def read(self, offset: int, length: int) -> bytearray:
-        """Give `length` bytes from `offset` over all runs. Raises StoreError."""
-        data = bytearray()
-        at = 0
-        for path, start, run in self.runs:
-            skip = max(0, offset + len(data) - at)
-            if skip < run and len(data) < length:
-                wanted = min(run - skip, length - len(data))
-                with disk.reporting(path), path.open("rb") as file:
-                    file.seek(start + skip)
-                    data += file.read(wanted)
-            at += run
-        return data
+    able: Ability = find_abilities
+    reserve_bytes: int = 0
 
 
 class Arrival:
     """One hop whose index has arrived, and the files it leads to.
 
     `manifest` is None while its digests still wait to be computed from all frames
-    together.
+    together; `frames` are the numbers of those that this node takes.
     """
 
     def __init__(
-        self, store: Store, hop: Hop, opened: Opened, held: Manifest | None, manifest: Manifest | None
+        self, store: Store, means: Means, hop: Hop, opened: Opened, *, held: Manifest | None, manifest: Manifest | None
     ) -> None:
+        """Raises FormatError when this node cannot undo what the index offers."""
         self.hop, self.opened, self.manifest = hop, opened, manifest
-        self._store, self._held = store, held
+        self.frames = choose_frames(opened, means.able(asked_by(opened.index.frames)))
+        self._store, self._means, self._held = store, means, held
+        self._here = bytearray(len(opened.skeleton.contents))  # of each content, whether the ledger knows it as held
+        self._parted: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+
+    @property
+    def cost(self) -> int:
+        """Bytes of the head and of all frames that this node takes."""
+        return self.hop.head + sum(self.opened.index.frames[number].length for number in self.frames)
 
     def share_out_spare(self) -> None:
         """Give the bytes that came behind the index to the frames they belong to."""
@@ -73,58 +69,74 @@ class Arrival:
         if not there:
             return
         data = spare.read_bytes()
-        for frame in self.opened.index.frames:
+        for frame in self._frames():
             part = data[frame.offset - self.hop.head :][: frame.length] if frame.pack == 0 else b""
             if len(part) > self._store.arrived(self._pack(frame), frame):
                 disk.write_at(self._arrived(frame), 0, part)
                 disk.sync(self._arrived(frame))
         disk.remove(spare)
 
-    def way(self, held: Mapping[bytes, int]) -> Way:
+    def way(self, held: Container[bytes]) -> Way:
         """Describe for the planner what is there of this hop. `held` are the files of the ledger."""
+        self._note_here(self._frames(), held)
         done, arrived = set(), {}
-        for number, frame in enumerate(self.opened.index.frames):
+        for number in self.frames:
+            frame = self.opened.index.frames[number]
+            if self.manifest is not None and self._is_done(frame):
+                done.add(number)
+                continue
             here = self._store.arrived(self._pack(frame), frame)
-            if here >= frame.length if self.manifest is None else self._is_done(frame, held):
+            if self.manifest is None and here >= frame.length:
                 done.add(number)
             else:
                 arrived[number] = here
-        cores = core_frames(self.manifest.course.lessons(), self.opened) if self.manifest else ()
-        return Way(self.hop, Have(self.hop.head, frozenset(done), arrived), self.opened, cores)
+        if self._parted is None:
+            self._parted = part_frames(self.opened, self.frames, done, self._cores())
+        return Way(self.hop, Have(self.hop.head, frozenset(done), arrived), self.opened, *self._parted)
 
-    def waiting(self, held: Mapping[bytes, int]) -> list[int]:
+    def waiting(self, held: Container[bytes]) -> list[int]:
         """The frames that have arrived whole and can be decoded now."""
         if self.manifest is None:
             return []
+        self._note_here(self._frames(), held)
         return [
             number
-            for number, frame in enumerate(self.opened.index.frames)
-            if not self._is_done(frame, held) and self._store.arrived(self._pack(frame), frame) >= frame.length
+            for number in self.frames
+            for frame in [self.opened.index.frames[number]]
+            if not self._is_done(frame) and self._store.arrived(self._pack(frame), frame) >= frame.length
         ]
 
-    def decode(self, number: int, held: Mapping[bytes, int]) -> list[tuple[bytes, int]]:
+    def decode(self, number: int, held: Container[bytes]) -> tuple[Taken, VerifyError | DamagedBase | None]:
         """Decode one arrived frame; take in every file it completes, and give their digests and sizes.
 
-        Raises VerifyError when the bytes are wrong (they are dropped), DamagedBase
-        when a held file is the reason.
+        Wrong bytes are dropped, and what is wrong is given (DamagedBase when a held
+        file is the reason); what verified all the same is taken in.
         """
         assert self.manifest is not None
         frame = self.opened.index.frames[number]
-        known = self.manifest.contents
-        wanted = [piece for piece in frame.outputs if known[piece.content].digest not in held]
-        try:
-            self._write(frame, {piece.content for piece in wanted})
-            taken = []
+        self._note_here([frame], held)
+        wanted = [piece for piece in frame.outputs if not self._here[piece.content]]
+        got, fault = self._write_or_fail(frame, {piece.content for piece in wanted})
+        ready = [
+            piece for piece in wanted
+            if (piece.content in got if fault else piece.offset + piece.length == self._size(piece.content))
+        ]  # fmt: skip
+        taken = []
+        for piece in ready:
+            content = self.manifest.contents[piece.content]
+            try:
+                self._store.adopt(self._staged(piece.content), content.digest, content.path, got.get(piece.content))
+                taken.append((content.digest, content.size))
+            except VerifyError as error:
+                fault = fault or error
+        self._store.settle(digest for digest, _ in taken)
+        if fault is None:
             for piece in wanted:
-                content = known[piece.content]
-                if piece.offset + piece.length == content.size:
-                    self._store.adopt(self._staged(piece.content), content.digest, content.path)
-                    taken.append((content.digest, content.size))
-        except VerifyError:
-            self._drop(frame)
-            self._blame_bases(frame)
-            raise
-        return taken
+                if piece.offset + piece.length < self._size(piece.content):
+                    disk.sync(self._staged(piece.content))
+            return taken, None
+        self._drop(frame)
+        return taken, self._damage_under([frame]) or fault
 
     def clear(self, number: int) -> None:
         """Drop the bytes of a frame whose output the ledger knows to be held, or that is staged."""
@@ -137,71 +149,123 @@ class Arrival:
         and with it every file is verified, or nothing is kept. Raises VerifyError,
         DamagedBase.
         """
-        frames = self.opened.index.frames
-        contents = sorted({piece.content for frame in frames for piece in frame.outputs})
+        contents = sorted({piece.content for frame in self._frames() for piece in frame.outputs})
+        computed: dict[int, bytes] = {}
         try:
-            for frame in frames:
-                self._write(frame, {piece.content for piece in frame.outputs})
-            computed = {content: disk.digest_of(self._staged(content))[0] for content in contents}
+            for frame in self._frames():
+                got, fault = self._write_or_fail(frame, {piece.content for piece in frame.outputs})
+                if fault:
+                    raise fault
+                computed |= got
+            for number in contents:
+                computed[number] = computed.get(number) or disk.digest_of(self._staged(number))[0]
             manifest = self.opened.complete(computed, self.hop.offer.manifest_digest, self.hop.offer.bundle)
         except VerifyError:
-            for frame in frames:
+            for frame in self._frames():
                 self._drop(frame)
-            for frame in frames:
-                self._blame_bases(frame)
+            if damage := self._damage_under(self._frames()):
+                raise damage from None
             raise
         taken = []
         for number in contents:
             content = manifest.contents[number]
-            self._store.adopt(self._staged(number), content.digest, content.path)
+            self._store.adopt(self._staged(number), content.digest, content.path, computed[number])
             taken.append((content.digest, content.size))
+        self._store.settle(digest for digest, _ in taken)
         return manifest, taken
 
-    def _is_done(self, frame: Frame, held: Mapping[bytes, int]) -> bool:
-        assert self.manifest is not None
-        digests = [(piece, self.manifest.contents[piece.content].digest) for piece in frame.outputs]
+    def _frames(self) -> Iterator[Frame]:
+        return (self.opened.index.frames[number] for number in self.frames)
+
+    def _cores(self) -> Iterator[set[int]]:
+        """For each lesson, the contents that its core needs."""
+        manifest = self.manifest
+        if manifest is not None:
+            for lesson in manifest.course.lessons():
+                yield {manifest.number_of[digest] for digest in manifest.digests_of(lesson.needed)}
+
+    def _note_here(self, frames: Iterable[Frame], held: Container[bytes]) -> None:
+        """Look up which contents of frames have come to be held: by this pack, or by another course's."""
+        if self.manifest is not None:
+            contents = self.manifest.contents
+            for frame in frames:
+                for piece in frame.outputs:
+                    if not self._here[piece.content] and contents[piece.content].digest in held:
+                        self._here[piece.content] = True
+
+    def _is_done(self, frame: Frame) -> bool:
         # While a frame's bytes lie here, what was decoded of it may not be durable yet.
-        return all(
-            digest in held
-            or (not self._arrived(frame).exists() and self._store.is_staged(self.hop.offer.bundle, piece))
-            for piece, digest in digests
+        missing = [piece for piece in frame.outputs if not self._here[piece.content]]
+        return not missing or (
+            not self._arrived(frame).exists()
+            and all(self._store.is_staged(self.hop.offer.bundle, piece) for piece in missing)
         )
 
-    def _write(self, frame: Frame, wanted: set[int]) -> None:
-        """Decode a frame into the staged files of the contents that are wanted, durably."""
-        packed = OnDisk(((self._arrived(frame), 0, frame.length),))
-        bases = OnDisk(tuple((self._base_path(base), base.offset, base.length) for base in frame.bases))
-        paths = {piece.content: self._staged(piece.content) for piece in frame.outputs if piece.content in wanted}
-        for piece in frame.outputs:
-            if piece.content in wanted and piece.length == 0:
-                disk.write_at(paths[piece.content], 0, b"")
+    def _write_or_fail(self, frame: Frame, wanted: set[int]) -> tuple[dict[int, bytes], VerifyError | None]:
+        """Decode a frame into the staged files of the contents that are wanted; give the digests of the whole ones.
+
+        Durable only once they are synced. Raises DamagedBase when a base cannot be read.
+        """
+        got: dict[int, bytes] = {}
         what = f"{self._pack(frame)} at byte {frame.offset}"
-        with disk.Scratch(self._store.root) as scratch:
-            for piece, data in decode(frame, Material(packed, bases, scratch, what)):
-                if piece.content in wanted:
-                    disk.write_at(paths[piece.content], piece.offset, data)
-        for path in paths.values():
-            disk.sync(path)
+        reserve = self._means.reserve_bytes and disk.reserve_of(self._store.root, self._means.reserve_bytes)
+        with (
+            disk.OnDisk([(0, frame.length)], lambda _: self._arrived(frame)) as packed,
+            disk.OnDisk(
+                ((base.offset, base.length) for base in frame.bases), lambda run: self._base_path(frame.bases[run])
+            ) as bases,
+            disk.Scratch(self._store.root / "partial", reserve) as scratch,
+            disk.Staging() as staging,
+        ):
+            for piece in frame.outputs:
+                if piece.length == 0 and piece.content in wanted:
+                    staging.write(self._staged(piece.content), 0, b"")
+                    self._note_digest(piece, staging, got)
+            try:
+                for piece, data in decode(frame, Material(packed, bases, scratch, what)):
+                    if piece.content in wanted:
+                        staging.write(self._staged(piece.content), piece.offset, data)
+                        self._note_digest(piece, staging, got)
+            except VerifyError as error:
+                return got, error
+            except disk.DiskFull:
+                raise
+            except StoreError:
+                if damage := self._damage_under([frame]):
+                    raise damage from None
+                raise
+        return got, None
+
+    def _note_digest(self, piece: Piece, staging: disk.Staging, got: dict[int, bytes]) -> None:
+        size = self._size(piece.content)
+        if piece.offset + piece.length == size:
+            digest = staging.digest(self._staged(piece.content), size)
+            if digest is not None:
+                got[piece.content] = digest
+
+    def _size(self, content: int) -> int:
+        return self.opened.skeleton.contents[content][1]
 
     def _base_path(self, base: Piece) -> Path:
+        digest = self._base_digest(base)
+        if digest is None:
+            return self._staged(base.content - self.opened.held_count)
+        return self._store.path_of(digest)
+
+    def _damage_under(self, frames: Iterable[Frame]) -> DamagedBase | None:
+        """Find out whether frames came out wrong because a file they build upon has rotted here."""
+        digests = {self._base_digest(base) for frame in frames for base in frame.bases}
+        rotten = frozenset(digest for digest in digests if digest and _has_rotted(self._store.path_of(digest), digest))
+        return DamagedBase(rotten) if rotten else None
+
+    def _base_digest(self, base: Piece) -> bytes | None:
+        """The digest of a held file that is a base; None for one that is not verified yet."""
         if base.content < self.opened.held_count:
             assert self._held is not None
-            return self._store.path_of(self._held.contents[base.content].digest)
-        number = base.content - self.opened.held_count
+            return self._held.contents[base.content].digest
         if self.manifest is None:
-            return self._staged(number)
-        return self._store.path_of(self.manifest.contents[number].digest)
-
-    def _blame_bases(self, frame: Frame) -> None:
-        """Raise DamagedBase if wrong output comes from a file that has rotted here."""
-        if self._held is None:
-            return
-        digests = {
-            self._held.contents[base.content].digest for base in frame.bases if base.content < self.opened.held_count
-        }
-        rotten = frozenset(digest for digest in digests if _has_rotted(self._store.path_of(digest), digest))
-        if rotten:
-            raise DamagedBase(rotten)
+            return None
+        return self.manifest.contents[base.content - self.opened.held_count].digest
 
     def _drop(self, frame: Frame) -> None:
         disk.remove(self._arrived(frame))
@@ -223,32 +287,46 @@ def head_path(store: Store, hop: Hop) -> Path:
     return store.arrived_path(hop.pack, 0, hop.head)
 
 
-def open_arrival(store: Store, hop: Hop, held: Manifest | None, known: Manifest | None) -> Arrival | None:
-    """Open a hop's index if all of it has arrived.
+def open_arrival(store: Store, means: Means, hop: Hop, held: Manifest | None) -> Arrival:
+    """Open a hop's index, all of which has arrived. `held` is the manifest that it starts from.
 
-    `known` is the release's manifest where it is held already (a repair). Raises
-    VerifyError or FormatError, and drops the index, when it is not what was signed.
+    Raises VerifyError or FormatError, and drops the index, when it is not what was signed.
     """
     path = head_path(store, hop)
-    if disk.length_of(path) < hop.head:
-        return None
     try:
-        opened = parse_head(path.read_bytes()[: hop.head], held, signed_length=hop.offer.manifest_length)
-        if hop.head + sum(frame.length for frame in opened.index.frames) > hop.total:
+        with disk.reporting(path):
+            head = path.read_bytes()[: hop.head]
+        opened = parse_head(head, held, signed_length=hop.offer.manifest_length)
+        manifest = _manifest_of(store, hop, opened)
+        arrival = Arrival(store, means, hop, opened, held=held, manifest=manifest)
+        if arrival.cost > hop.total:
             raise VerifyError(f"{hop.pack}: its index asks for more than the {hop.total} bytes that were signed for")
-        manifest = known
-        if manifest is None and not opened.missing:
-            manifest = opened.complete({}, hop.offer.manifest_digest, hop.offer.bundle)
-        if manifest is not None and [content.size for content in manifest.contents] != [
-            size for _, size in opened.skeleton.contents
-        ]:
-            raise VerifyError(f"{hop.pack}: its index is for another manifest")
+    except StoreError:
+        raise
     except Exception:
         disk.remove(path)
         raise
-    arrival = Arrival(store, hop, opened, held, manifest)
     arrival.share_out_spare()
     return arrival
+
+
+def _manifest_of(store: Store, hop: Hop, opened: Opened) -> Manifest | None:
+    """The signed manifest that an index leads to: completed, or kept here from before; None if it must be computed."""
+    if not opened.missing:
+        return opened.complete({}, hop.offer.manifest_digest, hop.offer.bundle)
+    if not store.has_manifest(hop.offer.bundle, hop.offer.manifest_digest):
+        return None
+    manifest = store.get_manifest(hop.offer.bundle)
+    if not _is_for(opened, manifest):
+        raise VerifyError(f"{hop.pack}: its index is for another manifest")
+    return manifest
+
+
+def _is_for(opened: Opened, manifest: Manifest) -> bool:
+    sizes = (size for _, size in opened.skeleton.contents)
+    return len(opened.skeleton.contents) == len(manifest.contents) and all(
+        content.size == size for content, size in zip(manifest.contents, sizes, strict=True)
+    )
 
 
 def _has_rotted(path: Path, digest: bytes) -> bool:

@@ -10,18 +10,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from alforja_node import disk, session
+from alforja_node.abilities import Ability, find_abilities
 from alforja_node.ledger import Ledger
 from alforja_node.offers import describe
 from alforja_node.planner import Activate, Fetch, Open, Plan, cost_of, plan_contact, runs_of
 from alforja_node.sources import NotThere, Source
 from alforja_node.store import Store
-from alforja_node.transfer.arrival import Arrival, DamagedBase, head_path
+from alforja_node.transfer.arrival import Arrival, Means, head_path
 from alforja_node.transfer.intake import Intake
 from alforja_node.transfer.outcome import Counted, Outcome, Refresh, Watcher
 from alforja_packaging.errors import AlforjaError, LinkError, VerifyError
+from alforja_packaging.frames import Frame
 
 _SYNC_EVERY_BYTES = 64 * 1024  # what a power cut may cost (docs/protocol.md section 6)
 _SYNC_EVERY_S = 0.25
+_WITHOUT_SCRATCH = frozenset(["plain", "prefix"])
+_SCRATCH_BYTES = 64 * 2**20  # more than most frames lay aside; one that grows beyond looks at the disk as it does
 
 
 class Contact:
@@ -30,14 +34,14 @@ class Contact:
     def __init__(
         self, store: Store, ledger: Ledger, source: Source, refresh: Refresh, *,
         budget: int | None = None, retries: int = 5, reserve_bytes: int = 0, watcher: Watcher | None = None,
-        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        able: Ability = find_abilities, pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:  # fmt: skip
         self._store, self._source, self._refresh = store, source, refresh
         self._budget, self._retries, self._reserve = budget, retries, reserve_bytes
         self._watcher, self._pause = watcher, pause
         self._state, self._trusted = session.State.IDLE, False
         self.outcome = Outcome(source.name)
-        self._intake = Intake(store, ledger, self.outcome)
+        self._intake = Intake(store, ledger, self.outcome, Means(able, reserve_bytes))
 
     @property
     def failures(self) -> Sequence[AlforjaError]:
@@ -134,8 +138,10 @@ class Contact:
             self._advance(session.IndexWanted(), describe(step.hop.offer))
             try:
                 await self._fetch_head(step)
-            except (NotThere, VerifyError) as error:
+            except NotThere as error:
                 self._intake.give_up(step.hop.offer.key, error)
+            except VerifyError as error:
+                await self._intake.mend(step.hop, None, error)
 
     async def _fetch_head(self, step: Open) -> None:
         head, spare = head_path(self._store, step.hop), self._store.spare_path(step.hop.pack, step.hop.head)
@@ -161,16 +167,15 @@ class Contact:
         self._check_room(arrival, run)
         try:
             with self._counted("frames"):
-                await self._receive(arrival, run)
+                return await self._receive(arrival, run)
         except NotThere as error:
             self._intake.give_up(hop.offer.key, error)
-            return False
-        except (VerifyError, DamagedBase) as error:
-            await self._intake.mend(hop.offer.key, error)
-            return False
-        return True
+        except VerifyError as error:  # the source answers with something else than was asked for
+            await self._intake.mend(hop, run[0].frame, error)
+        return False
 
-    async def _receive(self, arrival: Arrival, run: Sequence[Fetch]) -> None:
+    async def _receive(self, arrival: Arrival, run: Sequence[Fetch]) -> bool:
+        """Write what a source sends to where it gathers, and take in frames that are whole; tell if all went well."""
         steps = list(run)
         step = steps.pop(0)
         at, unsynced, synced_at = step.first, 0, asyncio.get_running_loop().time()
@@ -188,32 +193,30 @@ class Contact:
                     await asyncio.to_thread(disk.sync, path)
                     unsynced, synced_at = 0, now
                 if at > step.last:
-                    await self._frame_arrived(arrival, step)
+                    if not await self._frame_arrived(arrival, step):
+                        return False
                     if steps:
                         step = steps.pop(0)
                         path = self._gathering(arrival, step)
+        return True
 
     def _gathering(self, arrival: Arrival, step: Fetch) -> Path:
         frame = arrival.opened.index.frames[step.frame]
         return self._store.arrived_path(step.pack, frame.offset, frame.length)
 
-    async def _frame_arrived(self, arrival: Arrival, step: Fetch) -> None:
+    async def _frame_arrived(self, arrival: Arrival, step: Fetch) -> bool:
         frame = arrival.opened.index.frames[step.frame]
-        if step.last + 1 == frame.offset + frame.length and arrival.manifest is not None:
-            await self._intake.take_in(arrival, step.frame)
+        if step.last + 1 < frame.offset + frame.length or arrival.manifest is None:
+            return True
+        return await self._intake.take_in(arrival, step.frame)
 
     # Small things
 
     def _check_room(self, arrival: Arrival, run: Sequence[Fetch]) -> None:
-        """Refuse to begin what would eat into the reserve: the frames' bytes, and their output twice over."""
+        """Refuse to begin what would eat into the reserve."""
         frames = [arrival.opened.index.frames[step.frame] for step in run]
-        wanted = max(frame.length + frame.size for frame in frames)
-        free = disk.free_bytes(self._store.root)
         reserve = disk.reserve_of(self._store.root, self._reserve) if self._reserve else 0
-        if free - wanted < reserve:
-            raise disk.DiskFull(
-                f"{self._store.root}: {free} bytes are free, {wanted} more are needed and {reserve} are kept in reserve"
-            )
+        disk.check_room(self._store.root, max(map(_room_for, frames)), reserve)
 
     def _left(self) -> int | None:
         if self._budget is None:
@@ -231,3 +234,9 @@ class Contact:
 
     def _counted(self, kind: str) -> Counted:
         return Counted(self._source, self.outcome, getattr(self.outcome, kind))
+
+
+def _room_for(frame: Frame) -> int:
+    """Bytes of disk that a frame takes until it is decoded: its own, its output's, and room to work in."""
+    scratch = 0 if frame.kind in _WITHOUT_SCRATCH else min(frame.reach + frame.size, _SCRATCH_BYTES)
+    return frame.length + frame.size + scratch

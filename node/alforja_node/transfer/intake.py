@@ -6,36 +6,40 @@ remain. Whatever goes wrong with one course leaves the others alone.
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 
 from alforja_node import disk
+from alforja_node.digests import DigestSet
 from alforja_node.ledger import Ledger, Release
-from alforja_node.offers import CourseKey, Hop, Offer, cheapest_route, describe, newest
+from alforja_node.offers import CourseKey, Hop, Offer, cheapest_route, describe, hops_towards, needs_of, newest
 from alforja_node.planner import Have, Way
 from alforja_node.store import Store
-from alforja_node.transfer.arrival import Arrival, DamagedBase, head_path, open_arrival
+from alforja_node.transfer.arrival import Arrival, DamagedBase, Means, Taken, head_path, open_arrival
 from alforja_node.transfer.outcome import Outcome
-from alforja_node.transfer.upkeep import load_releases
 from alforja_node.usable import UsableLessons
 from alforja_packaging.errors import AlforjaError, FormatError, LinkError, VerifyError
-from alforja_packaging.index import sign_name
+from alforja_packaging.layout import bundle_path, parse_bundle_path
 from alforja_packaging.manifest import Manifest, format_manifest
 
-_TRIES = 2  # a broken pack is fetched once more; broken again, its course waits for another contact
+_TRIES = 2  # what is broken is fetched once more: it may have been damaged on the way
+_DAMAGES = 4  # a disk under which more rots during one contact is to be seen by a person
 
 
 class Intake:
     """The receiving end of one contact. `failures` are the errors that ended something."""
 
-    def __init__(self, store: Store, ledger: Ledger, outcome: Outcome) -> None:
-        self._store, self._ledger, self._outcome = store, ledger, outcome
+    def __init__(self, store: Store, ledger: Ledger, outcome: Outcome, means: Means) -> None:
+        self._store, self._ledger, self._outcome, self._means = store, ledger, outcome, means
         self._offers: tuple[Offer, ...] = ()
         self._arrivals: dict[CourseKey, Arrival] = {}
-        self._held: dict[bytes, int] = {}
+        self._held: DigestSet | None = None
+        self._whole: dict[str, bool] = {}  # whether every file of a kept release is held, by bundle
         self._usable: dict[CourseKey, UsableLessons] = {}
         self._given_up: set[CourseKey] = set()
-        self._failed: Counter[CourseKey] = Counter()
+        self._failed: Counter[tuple[str, int | None]] = Counter()  # by pack, and by frame where it was one
+        self._damages: Counter[CourseKey] = Counter()
+        self._set_aside: dict[str, Hop] = {}
+        self._reasons: dict[CourseKey, AlforjaError] = {}  # why the last pack of a course was set aside
         self.failures: list[AlforjaError] = []
 
     def expect_offers(self, offers: tuple[Offer, ...]) -> None:
@@ -48,92 +52,140 @@ class Intake:
 
     async def ways(self) -> list[Way]:
         """For each subscribed course that is not up to date: its next hop, and what is there of it."""
-        self._held = dict(await self._ledger.held())
-        releases = await load_releases(self._store, self._ledger)
-        active = {one.release.key: one.release for one in releases if one.release.state == "active" and not one.missing}
+        serving = {one.key: one for one in await self._ledger.releases() if one.state == "active"}
         wanted = newest(self._offers, await self._ledger.refused())
         ways = []
         for key in sorted(await self._ledger.subscriptions() - self._given_up):
-            offer = wanted.get(key)
-            if offer is None or (key in active and _is_current(active[key], offer)):
+            offer, active = wanted.get(key), serving.get(key)
+            if offer is None or (
+                active and _is_current(active, offer) and await self._is_whole(active.bundle, active.digest, active)
+            ):
                 continue
-            way = await self._way_unless_broken(offer)
+            way = await self._way_to(offer)
             if way is not None:
                 ways.append(way)
         return ways
 
-    async def _way_unless_broken(self, offer: Offer) -> Way | None:
+    async def _way_to(self, offer: Offer) -> Way | None:
         """Find the way to an offer; what is broken on it is dropped, and the way looked for once more."""
         while offer.key not in self._given_up:
-            try:
-                return await self._way_to(offer)
-            except (VerifyError, FormatError, DamagedBase) as error:
-                await self.mend(offer.key, error)
-                self._held = dict(await self._ledger.held())
+            arrival = self._arrivals.get(offer.key)
+            if arrival is None:
+                hop = await self._next_hop(offer)
+                if hop is None:
+                    return None
+                there = await asyncio.to_thread(disk.length_of, head_path(self._store, hop))
+                if there < hop.head:
+                    return Way(hop, Have(head=there))
+                arrival = await self._open(hop)
+            if arrival is not None and await self._take_in_waiting(arrival):
+                return await asyncio.to_thread(arrival.way, await self._load_held())
         return None
 
-    async def _way_to(self, offer: Offer) -> Way | None:
-        manifests = await asyncio.to_thread(self._manifests_of, offer)
-        whole = {
-            release: one for release, one in manifests.items() if all(digest in self._held for digest in one.number_of)
-        }
+    async def _next_hop(self, offer: Offer) -> Hop | None:
+        """Choose the next pack on the way to an offer; None when it is there already, or cannot be reached."""
+        whole = await self._find_whole(offer)
         if offer.release in whole:  # cut off just before it was activated
-            await self._make_active(offer, whole[offer.release])
+            await self._make_active(offer, await asyncio.to_thread(self._store.get_manifest, offer.bundle))
             return None
-        route = cheapest_route(offer, self._offers, frozenset(whole))
-        if not route:
-            self.give_up(offer.key, LinkError(f"{describe(offer)}: no way to it is on offer"))
-            return None
-        hop = route[0]
-        arrival = self._arrivals.get(offer.key)
-        if arrival is None or arrival.hop != hop:
-            arrival = await self._open(hop, whole.get(hop.from_release or 0), manifests.get(hop.offer.release))
-        if arrival is None:
-            return Way(hop, Have(head=await asyncio.to_thread(disk.length_of, head_path(self._store, hop))))
-        for number in await asyncio.to_thread(arrival.waiting, self._held):
-            await self.take_in(arrival, number)
-        return await asyncio.to_thread(arrival.way, self._held)
+        hops = hops_towards(offer, self._offers)
+        able = self._means.able(needs_of(hops))
+        route = cheapest_route(
+            offer, [hop for hop in hops if not hop.needs & ~able and hop.pack not in self._set_aside], whole
+        )
+        reason = self._reasons.pop(offer.key, None)
+        if route:
+            if reason is not None:
+                self._outcome.refused.append(self._naming_the_source(reason))
+                await asyncio.to_thread(self._drop_set_aside, offer.key)
+            return route[0]
+        self.give_up(offer.key, reason or LinkError(f"{describe(offer)}: no way to it is on offer"))
+        return None
 
-    def _manifests_of(self, offer: Offer) -> dict[int, Manifest]:
-        """The kept manifests of a course; one that rotted, or is not what is signed now, is left out."""
-        manifests = {}
-        for bundle in self._store.manifests():
-            if bundle.startswith(f"bundles/{offer.publisher}/{offer.course}."):
-                with suppress(AlforjaError):
-                    manifest = self._store.get_manifest(bundle)
-                    if bundle != offer.bundle or sign_name(manifest)[0] == offer.manifest_digest:
-                        manifests[manifest.release] = manifest
-        return manifests
+    async def _find_whole(self, offer: Offer) -> frozenset[int]:
+        """The kept releases of a course of which every file is held."""
+        known = {one.bundle: one for one in await self._ledger.releases() if one.key == offer.key}
+        whole = set()
+        for bundle in await asyncio.to_thread(self._store.manifests):
+            publisher, course, release = parse_bundle_path(bundle)
+            row = known.get(bundle)
+            digest = offer.manifest_digest if bundle == offer.bundle else row.digest if row else None
+            if (publisher, course) == offer.key and await self._is_whole(bundle, digest, row):
+                whole.add(release)
+        return frozenset(whole)
 
-    async def _open(self, hop: Hop, held: Manifest | None, known: Manifest | None) -> Arrival | None:
+    async def _is_whole(self, bundle: str, digest: bytes | None, row: Release | None) -> bool:
+        """Tell whether a kept manifest is the one of a digest, and all of its files are held."""
+        if bundle not in self._whole:
+            sound = digest is None or await asyncio.to_thread(self._store.has_manifest, bundle, digest)
+            was_whole = row is not None and row.digest == digest and row.state != "incoming"
+            sure = sound and was_whole and not await self._ledger.damaged()  # then nothing needs to be read
+            self._whole[bundle] = sound and (sure or await self._holds_all(bundle))
+        return self._whole[bundle]
+
+    async def _holds_all(self, bundle: str) -> bool:
+        held = await self._load_held()
+        with suppress(AlforjaError):  # a manifest that rotted is of no use
+            manifest = await asyncio.to_thread(self._store.get_manifest, bundle)
+            return all(content.digest in held for content in manifest.contents)
+        return False
+
+    async def _load_held(self) -> DigestSet:
+        if self._held is None:
+            self._held = await self._ledger.held()
+        return self._held
+
+    async def _open(self, hop: Hop) -> Arrival | None:
+        """Open an index that has arrived; None when it is broken."""
         try:
-            arrival = await asyncio.to_thread(open_arrival, self._store, hop, held, known)
-        except (VerifyError, FormatError):
+            held = None
+            if hop.from_release is not None:
+                bundle = bundle_path(*hop.offer.key, hop.from_release)
+                held = await asyncio.to_thread(self._store.get_manifest, bundle)
+            arrival = await asyncio.to_thread(open_arrival, self._store, self._means, hop, held)
+        except (VerifyError, FormatError) as error:
             self._outcome.wasted += hop.head
-            raise
-        if arrival is not None:
-            self._arrivals[hop.offer.key] = arrival
-            if arrival.manifest is not None:
-                await self._expect(hop.offer, arrival.manifest)
+            await self.mend(hop, None, error)
+            return None
+        self._arrivals[hop.offer.key] = arrival
+        if arrival.manifest is not None:
+            await self._expect(hop.offer, arrival.manifest)
         return arrival
 
     async def _expect(self, offer: Offer, manifest: Manifest) -> None:
         """Keep a verified manifest, so that lessons are usable before the release is whole."""
-        await asyncio.to_thread(self._store.put_manifest, offer.bundle, format_manifest(manifest))
+        if not await asyncio.to_thread(self._store.has_manifest, offer.bundle, offer.manifest_digest):
+            await asyncio.to_thread(self._store.put_manifest, offer.bundle, format_manifest(manifest))
         known = {one.release: one.state for one in await self._ledger.releases() if one.key == offer.key}
         if offer.release not in known:
             await self._ledger.expect(
                 Release(offer.publisher, offer.course, offer.release, "incoming", offer.manifest_digest)
             )
 
-    async def mend(self, key: CourseKey, error: AlforjaError) -> None:
-        """Draw the consequence of a broken pack or a rotted base: begin anew, or give the course up for now."""
-        self._arrivals.pop(key, None)
-        self._failed[key] += 1
+    async def mend(self, hop: Hop, frame: int | None, error: AlforjaError) -> None:
+        """Draw the consequence of a broken frame or index, or of a rotted base.
+
+        What is broken comes once more; broken again, its pack is set aside for this
+        contact, and the course comes another way, without what verified.
+        """
+        self._arrivals.pop(hop.offer.key, None)
         if isinstance(error, DamagedBase):
             await self._ledger.mark_damaged(error.digests)
-        if self._failed[key] >= _TRIES:
-            self.give_up(key, error)
+            self._held = None
+            self._whole.clear()
+            self._damages[hop.offer.key] += 1
+            if self._damages[hop.offer.key] >= _DAMAGES:
+                self.give_up(hop.offer.key, error)
+            return
+        self._failed[hop.pack, frame] += 1
+        if self._failed[hop.pack, frame] >= _TRIES:
+            self._set_aside[hop.pack] = hop
+            self._reasons[hop.offer.key] = error
+
+    def _drop_set_aside(self, key: CourseKey) -> None:
+        for pack, hop in self._set_aside.items():
+            if hop.offer.key == key:
+                self._outcome.wasted += self._store.drop_pack(hop.offer.bundle, pack)
 
     def give_up(self, key: CourseKey, error: AlforjaError) -> None:
         """Leave a course for this contact; the others go on."""
@@ -143,25 +195,35 @@ class Intake:
 
     def note_failure(self, error: AlforjaError) -> None:
         """Keep an error for whoever asked for the contact, naming the source."""
-        source = self._outcome.source
         self.failures.append(error)
-        self._outcome.errors.append(error.message if source in error.message else f"{source}: {error.message}")
+        self._outcome.errors.append(self._naming_the_source(error))
 
-    async def take_in(self, arrival: Arrival, number: int) -> None:
-        """Decode a frame that has arrived whole, and take in the files it completes.
+    def _naming_the_source(self, error: AlforjaError) -> str:
+        source = self._outcome.source
+        return error.message if source in error.message else f"{source}: {error.message}"
 
-        Raises VerifyError, DamagedBase, StoreError.
+    async def _take_in_waiting(self, arrival: Arrival) -> bool:
+        for number in await asyncio.to_thread(arrival.waiting, await self._load_held()):
+            if not await self.take_in(arrival, number):
+                return False
+        return True
+
+    async def take_in(self, arrival: Arrival, number: int) -> bool:
+        """Decode a frame that has arrived whole, and take in the files it completes; tell whether all went well.
+
+        If not, the consequence is drawn already. Raises StoreError.
         """
-        try:
-            taken = await asyncio.to_thread(arrival.decode, number, self._held)
-        except VerifyError:
-            self._outcome.wasted += arrival.opened.index.frames[number].length
-            raise
+        taken, fault = await asyncio.to_thread(arrival.decode, number, await self._load_held())
         await self._ledger.mark_held(taken)
-        # After the ledger: a cut between the two costs nothing, the other order a refetch.
-        await asyncio.to_thread(arrival.clear, number)
+        if fault is None:
+            # After the ledger: a cut between the two costs nothing, the other order a refetch.
+            await asyncio.to_thread(arrival.clear, number)
         assert arrival.manifest is not None
-        self._note_taken(arrival.manifest, taken)
+        await self._note_taken(arrival.manifest, taken)
+        if fault is not None:
+            self._outcome.wasted += arrival.opened.index.frames[number].length
+            await self.mend(arrival.hop, number, fault)
+        return fault is None
 
     async def activate(self, hop: Hop) -> None:
         """Make a whole release the one that is served (or, within a route, the next base)."""
@@ -173,11 +235,11 @@ class Intake:
         try:
             manifest, taken = await asyncio.to_thread(arrival.finish)
         except (VerifyError, DamagedBase) as error:
-            self._outcome.wasted += sum(frame.length for frame in arrival.opened.index.frames)
-            await self.mend(offer.key, error)
+            self._outcome.wasted += arrival.cost - hop.head
+            await self.mend(hop, None, error)
             return
         await self._ledger.mark_held(taken)
-        self._note_taken(manifest, taken)
+        await self._note_taken(manifest, taken)
         await self._make_active(offer, manifest)
 
     async def _make_active(self, offer: Offer, manifest: Manifest) -> None:
@@ -186,19 +248,21 @@ class Intake:
         if newest(self._offers, await self._ledger.refused()).get(offer.key) == offer:
             await self._ledger.activate(*offer.key, offer.release, offer.manifest_digest)
             self._outcome.activated.append(describe(offer))
+        self._whole[offer.bundle] = True
         self._arrivals.pop(offer.key, None)
         self._usable.pop(offer.key, None)
         await asyncio.to_thread(self._store.drop_partial, offer.bundle)
 
-    def _note_taken(self, manifest: Manifest, taken: Sequence[tuple[bytes, int]]) -> None:
+    async def _note_taken(self, manifest: Manifest, taken: Taken) -> None:
         """Keep count of what is held, and of the lessons that are usable with it."""
+        held = await self._load_held()
         key = (manifest.publisher, manifest.course.id)
         if key not in self._usable:
-            self._usable[key] = UsableLessons(manifest, self._held)
+            self._usable[key] = await asyncio.to_thread(UsableLessons, manifest, held)
         for (publisher, course), waiting in self._usable.items():  # courses may share files
             usable = waiting.take([digest for digest, _ in taken])
             self._outcome.lessons_usable += [f"{publisher}/{course}/{lesson}" for lesson in usable]
-        self._held.update(taken)
+        held.update(digest for digest, _ in taken)
 
     async def pending(self) -> list[str]:
         """Name the offers that are wanted and not active yet."""

@@ -33,6 +33,7 @@ class Outcome:
     lessons_usable: list[str] = field(default_factory=list)
     activated: list[str] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)  # what was broken, and was fetched another way
     errors: list[str] = field(default_factory=list)
 
     @property

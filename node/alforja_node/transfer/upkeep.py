@@ -1,11 +1,13 @@
 """Keep the store in order: what is whole, what nothing needs, what has rotted."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from alforja_node import disk
+from alforja_node.digests import DigestSet
 from alforja_node.ledger import Ledger, Release
 from alforja_node.store import Store
 from alforja_packaging.errors import AlforjaError, StoreError
@@ -28,7 +30,8 @@ async def load_releases(store: Store, ledger: Ledger) -> tuple[Kept, ...]:
     for release in await ledger.releases():
         with suppress(AlforjaError):
             manifest = await asyncio.to_thread(store.get_manifest, release.bundle)
-            kept.append(Kept(release, manifest, frozenset(manifest.number_of) - held.keys()))
+            missing = frozenset(content.digest for content in manifest.contents if content.digest not in held)
+            kept.append(Kept(release, manifest, missing))
     return tuple(kept)
 
 
@@ -39,43 +42,68 @@ async def prune(store: Store, ledger: Ledger, *, dry_run: bool = False) -> Mappi
     any course's releases share.
     """
     releases = await ledger.releases()
-    kept = await load_releases(store, ledger)
-    if len(kept) < len(releases):
-        raise StoreError(
-            "store: the manifest of a release cannot be read, so nothing is removed",
-            advice="run `alforja-node verify --repair` with a source, then prune again",
-        )
-    needed = {digest for one in kept for digest in one.manifest.number_of}
-    on_disk = await asyncio.to_thread(lambda: list(store.held_on_disk()))
-    freed = [(name, size) for name, size in on_disk if len(name) != 64 or bytes.fromhex(name) not in needed]
-    if not dry_run:
+    needed = await asyncio.to_thread(_digests_of, store, [one.bundle for one in releases])
+    files = size = 0
+    for folder in await asyncio.to_thread(store.folders):
+        freed = await asyncio.to_thread(_not_needed, folder, needed)
+        files, size = files + len(freed), size + sum(size for _, size in freed)
         digests = [bytes.fromhex(name) for name, _ in freed if len(name) == 64]
-        # Ledger first: a cut between the two leaves files nobody counts on, not the reverse.
-        await ledger.forget_files(digests)
-        for digest in digests:
-            await asyncio.to_thread(store.remove, digest)
+        if digests and not dry_run:
+            # Ledger first: a cut between the two leaves files nobody counts on, not the reverse.
+            await ledger.forget_files(digests)
+            for digest in digests:
+                await asyncio.to_thread(store.remove, digest)
+    if not dry_run:
         await asyncio.to_thread(_remove_manifests, store, {one.bundle for one in releases})
-    return {"files": len(freed), "bytes": sum(size for _, size in freed)}
+    return {"files": files, "bytes": size}
 
 
 async def scrub(store: Store, ledger: Ledger, progress: Callable[[int, int], None]) -> frozenset[bytes]:
     """Read every held file again; note and remove those that have rotted, and give their digests."""
-    held = await ledger.held()
-    rotten = []
-    for done, (digest, size) in enumerate(sorted(held.items())):
-        path = store.path_of(digest)
-        try:
-            got = await asyncio.to_thread(disk.digest_of, path)
-        except StoreError:
-            got = (b"", -1)
-        if got != (digest, size):
-            rotten.append(digest)
-        progress(done + 1, len(held))
+    count, _ = await ledger.held_size()
+    rotten: list[bytes] = []
+    done, last = 0, b""
+    while some := await ledger.held_after(last):
+        for digest, size in some:
+            if not await asyncio.to_thread(_is_sound, store, digest, size):
+                rotten.append(digest)
+            done, last = done + 1, digest
+            progress(done, count)
     await ledger.mark_damaged(rotten)
     for digest in rotten:
         with suppress(StoreError):
             await asyncio.to_thread(store.remove, digest)
     return frozenset(rotten)
+
+
+def _is_sound(store: Store, digest: bytes, size: int) -> bool:
+    with suppress(StoreError):
+        return disk.digest_of(store.path_of(digest)) == (digest, size)
+    return False
+
+
+def _digests_of(store: Store, bundles: Iterable[str]) -> DigestSet:
+    """All digests that some releases name; one manifest after the other, for they may be large."""
+    digests = DigestSet()
+    for bundle in bundles:
+        try:
+            digests.update(content.digest for content in store.get_manifest(bundle).contents)
+        except AlforjaError:
+            raise StoreError(
+                "store: the manifest of a release cannot be read, so nothing is removed",
+                advice="run `alforja-node verify --repair` with a source, then prune again",
+            ) from None
+    return digests
+
+
+def _not_needed(folder: Path, needed: DigestSet) -> list[tuple[str, int]]:
+    """Names and sizes of the files in a folder of the store that nothing needs."""
+    with disk.reporting(folder):
+        return [
+            (path.name, path.stat().st_size)
+            for path in sorted(folder.iterdir())
+            if len(path.name) != 64 or bytes.fromhex(path.name) not in needed
+        ]
 
 
 def _remove_manifests(store: Store, kept: set[str]) -> None:

@@ -1,0 +1,102 @@
+"""Which frames of a pack this node takes, and in which order it wants them. Pure; docs/protocol.md section 5.
+
+An index may give a content more than once: by a frame that not every node can undo,
+and again by one that more can. This is the one place that chooses; planner, costs
+and transfer go by what was chosen. Quick and lean for a hundred thousand contents.
+"""
+
+from array import array
+from collections.abc import Container, Iterable, Iterator, Sequence
+
+from alforja_packaging.errors import FormatError
+from alforja_packaging.frames import Frame, Needs, Piece
+from alforja_packaging.index import Opened
+
+Frames = tuple[int, ...]
+"""Numbers of frames, as the index has them."""
+
+
+def choose_frames(opened: Opened, able: Needs) -> Frames:
+    """Choose for each content the first frame that a node of these abilities can undo.
+
+    Left out are frames beyond its ability, or that build on what only such frames
+    give, and frames whose output the chosen ones before them give already. Raises
+    FormatError when those that are chosen do not give everything.
+    """
+    frames = opened.index.frames
+    if not any(frame.needs for frame in frames):
+        return tuple(range(len(frames)))
+    sizes = [size for _, size in opened.skeleton.contents]
+    given = array("q", [-1]) * len(sizes)  # how much of each content the chosen frames give
+    chosen = []
+    for number, frame in enumerate(frames):
+        if frame.needs & ~able or any(given[base] < sizes[base] for base in _new_bases(opened, frame)):
+            continue
+        fresh = [piece for piece in frame.outputs if _end(piece) > given[piece.content]]
+        if fresh and all(piece.offset <= max(0, given[piece.content]) for piece in fresh):
+            chosen.append(number)
+            for piece in fresh:
+                given[piece.content] = _end(piece)
+    for frame in frames:
+        for piece in frame.outputs:
+            if given[piece.content] < sizes[piece.content]:
+                raise FormatError("index: gives something only by frames that this computer cannot undo")
+    return tuple(chosen)
+
+
+def asked_by(frames: Iterable[Frame]) -> Needs:
+    """All that any of the frames needs."""
+    asked = 0
+    for frame in frames:
+        asked |= frame.needs
+    return asked
+
+
+def part_frames(
+    opened: Opened, chosen: Frames, done: Container[int], cores: Iterable[Iterable[int]]
+) -> tuple[Frames, Frames]:
+    """Part the chosen frames into those that lessons' cores need, in teaching order, and all others.
+
+    `cores` are, lesson by lesson, the contents its core needs. A frame comes with
+    those that give its bases, unless it is `done`: what it gave is here.
+    """
+    givers = _Givers(opened, chosen)
+    early: dict[int, None] = {}
+    for contents in cores:
+        lesson: set[int] = set()
+        waiting = [frame for content in contents for frame in givers.of(content)]
+        while waiting:
+            number = waiting.pop()
+            if number not in lesson and number not in early and number not in done:
+                lesson.add(number)
+                bases = set(_new_bases(opened, opened.index.frames[number]))
+                waiting += [giver for base in bases for giver in givers.of(base) if giver < number]
+        early |= dict.fromkeys(sorted(lesson))
+    return tuple(early), tuple(number for number in chosen if number not in early)
+
+
+class _Givers:
+    """Which chosen frames give a content: nearly always one."""
+
+    def __init__(self, opened: Opened, chosen: Frames) -> None:
+        self._first = array("i", [-1]) * len(opened.skeleton.contents)
+        self._more: dict[int, list[int]] = {}
+        for number in chosen:
+            for piece in opened.index.frames[number].outputs:
+                if self._first[piece.content] < 0:
+                    self._first[piece.content] = number
+                else:
+                    self._more.setdefault(piece.content, []).append(number)
+
+    def of(self, content: int) -> Sequence[int]:
+        first = self._first[content]
+        return [first, *self._more.get(content, ())] if first >= 0 else ()
+
+
+def _new_bases(opened: Opened, frame: Frame) -> Iterator[int]:
+    held = opened.held_count
+    return (base.content - held for base in frame.bases if base.content >= held)
+
+
+def _end(piece: Piece) -> int:
+    return piece.offset + piece.length

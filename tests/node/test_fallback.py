@@ -1,0 +1,260 @@
+"""A pack that is broken at its source is left, and the course comes another way; nothing that verified comes twice."""
+
+import random
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from alforja_packaging import seal
+from alforja_packaging.frames import KINDS, Frame
+from alforja_packaging.index import head_length
+from tests.node.test_transfer import a_school, first_tree, second_tree, words
+from tests.simulators.hub import SimulatedHub, Tree
+from tests.simulators.links import CuttingSource
+
+
+def large_trees() -> tuple[Tree, Tree]:
+    """Two releases of which the update is too large to leave out digests, and has frames of several kinds."""
+    noise = random.Random(3)
+    first = {f"l{number}/page.html": words(number, 40_000) for number in range(6)}
+    first |= {f"l{number}/film.mp4": noise.randbytes(60_000) for number in range(6)}
+    second = {path: data[:9_000] + b"changed" + data[9_000:] for path, data in first.items()}
+    second |= {f"m{number}/film.mp4": noise.randbytes(300_000) for number in range(2)}
+    return first, second
+
+
+def flip(pack: Path, offset: int) -> None:
+    """Change a byte of a pack where it lies: whoever asks for it gets it so."""
+    with pack.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 0xFF]))
+
+
+def damage(pack: Path, frame: Frame) -> None:
+    """Break one frame for good."""
+    for offset in range(frame.offset, frame.offset + frame.length, max(1, frame.length // 40)):
+        flip(pack, offset)
+
+
+def _as(kind: str, encode: Callable[..., tuple[str, bytes]]) -> Callable[..., tuple[str, bytes]]:
+    """An encoder that makes every frame that can be of one kind of that kind."""
+
+    def encoded(output: bytes, bases: bytes, **settings: float) -> tuple[str, bytes]:
+        if bases or kind == "plain":
+            return kind, KINDS[kind].encode(output, b"" if kind == "plain" else bases, {"compression_level": 3})
+        return encode(output, bases, **settings)
+
+    return encoded
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+async def test_a_broken_frame_of_any_kind_is_left_and_the_first_installs_frames_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(seal, "encode", _as(kind, seal.encode))
+    first, second = large_trees()
+    hub = SimulatedHub(tmp_path / "hub")
+    hub.publish("maths", first)
+    async with a_school(tmp_path, hub, "maths", "science") as school:
+        await school.contact()
+        held = hub.manifest_of("maths")
+        hub.publish("maths", second)
+        hub.publish("science", {"a/x.html": words(9, 1_000)})
+        frames = hub.frames("maths", 2, "from-1", held)
+        broken = next(frame for frame in frames if frame.kind == kind)
+        damage(hub.pack("maths", 2, "from-1"), broken)
+        outcome = await school.contact()
+
+        assert await school.tree() == second
+        assert await school.tree("science") == {"a/x.html": words(9, 1_000)}
+        assert outcome.errors == []
+        assert len(outcome.refused) == 1
+        assert str(hub.repository) in outcome.refused[0]
+        assert outcome.wasted >= 2 * broken.length
+        assert school.partial() == []
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+async def test_what_verified_before_a_broken_frame_is_not_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(seal, "encode", _as(kind, seal.encode))
+    first, second = large_trees()
+    hub = SimulatedHub(tmp_path / "hub")
+    hub.publish("maths", first)
+    async with a_school(tmp_path, hub) as school:
+        await school.contact()
+        held = hub.manifest_of("maths")
+        hub.publish("maths", second)
+        update, install = hub.frames("maths", 2, "from-1", held), hub.frames("maths", 2, "install")
+        broken = next(frame for frame in reversed(update) if frame.kind == kind)
+        damage(hub.pack("maths", 2, "from-1"), broken)
+        source = CuttingSource(hub.repository, 10**9)
+        outcome = await school.contact(source)
+
+        lost = {piece.content for piece in broken.outputs}
+        assert not any(base.content - len(held.contents) in lost for frame in update for base in frame.bases)
+        wanted = [frame for frame in install if {piece.content for piece in frame.outputs} & lost]
+        from_install = sum(last - at + 1 for path, at, last in source.streamed if path.endswith("install"))
+        assert await school.tree() == second
+        head = head_length(hub.pack("maths", 2, "install").read_bytes()[:80])
+        assert from_install <= head + sum(frame.length for frame in wanted)
+        assert outcome.errors == []
+
+
+async def test_an_update_without_digests_that_does_not_verify_is_left_for_the_first_install(tmp_path: Path) -> None:
+    hub = SimulatedHub(tmp_path / "hub")
+    hub.publish("maths", first_tree())
+    async with a_school(tmp_path, hub) as school:
+        await school.contact()
+        held = hub.manifest_of("maths")
+        hub.publish("maths", second_tree())
+        pack = hub.pack("maths", 2, "from-1")
+        damage(pack, hub.frames("maths", 2, "from-1", held)[0])
+        outcome = await school.contact()
+
+        assert await school.tree() == second_tree()
+        assert outcome.errors == []
+        assert outcome.wasted >= pack.stat().st_size
+        assert outcome.received < 120_000  # not what is held already: the films, the pictures
+
+
+@pytest.mark.parametrize("where", [0, 3, 60, 200])
+async def test_a_broken_index_is_left_for_the_first_install(tmp_path: Path, where: int) -> None:
+    hub = SimulatedHub(tmp_path / "hub")
+    hub.publish("maths", first_tree())
+    async with a_school(tmp_path, hub) as school:
+        await school.contact()
+        hub.publish("maths", second_tree())
+        flip(hub.pack("maths", 2, "from-1"), where)
+        outcome = await school.contact()
+
+        assert await school.tree() == second_tree()
+        assert outcome.errors == []
+        assert outcome.wasted > 0
+
+
+async def test_a_pack_that_ends_early_is_left_for_the_first_install(tmp_path: Path) -> None:
+    hub = SimulatedHub(tmp_path / "hub")
+    hub.publish("maths", first_tree())
+    async with a_school(tmp_path, hub) as school:
+        await school.contact()
+        hub.publish("maths", second_tree())
+        pack = hub.pack("maths", 2, "from-1")
+        pack.write_bytes(pack.read_bytes()[:-1])
+        outcome = await school.contact()
+
+        assert await school.tree() == second_tree()
+        assert outcome.errors == []
+
+
+async def test_bytes_that_were_damaged_on_their_way_once_only_come_again(tmp_path: Path) -> None:
+    first, second = large_trees()
+    hub = SimulatedHub(tmp_path / "hub")
+    hub.publish("maths", first)
+    async with a_school(tmp_path, hub) as school:
+        await school.contact()
+        hub.publish("maths", second)
+        source = _Once(hub.repository)
+        outcome = await school.contact(source)
+
+        assert await school.tree() == second
+        assert outcome.refused == outcome.errors == []
+        assert outcome.wasted > 0
+        assert not any(path.endswith("install") for path in source.asked)
+
+
+class _Once(CuttingSource):
+    """Damages the first frame that it sends, once."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, 10**9)
+        self.asked: list[str] = []
+        self._done = False
+
+    async def stream(self, path: str, first: int, last: int) -> AsyncIterator[bytes]:
+        self.asked.append(path)
+        async for chunk in super().stream(path, first, last):
+            if first and not self._done:
+                self._done = True
+                yield bytes([chunk[0] ^ 255]) + chunk[1:]
+            else:
+                yield chunk
+
+
+async def test_a_course_that_is_broken_everywhere_is_left_and_the_others_go_on(tmp_path: Path) -> None:
+    hub = SimulatedHub(tmp_path / "hub")
+    hub.publish("maths", first_tree())
+    async with a_school(tmp_path, hub, "maths", "science") as school:
+        await school.contact()
+        hub.publish("maths", second_tree())
+        hub.publish("science", first_tree())
+        for name in ("from-1", "install"):
+            pack = hub.pack("maths", 2, name)
+            flip(pack, 5)
+        outcome = await school.contact()
+
+        assert await school.tree() == first_tree()
+        assert await school.tree("science") == first_tree()
+        assert len(outcome.errors) == 1
+        assert outcome.pending == ["moe/maths.2"]
+
+
+async def test_another_update_is_taken_before_the_first_install_where_it_is_cheaper(tmp_path: Path) -> None:
+    hub = SimulatedHub(tmp_path / "hub")
+    tree = first_tree()
+    hub.publish("maths", tree)
+    async with a_school(tmp_path, hub) as school:
+        await school.contact()
+        for number in range(2):
+            tree["one/page.html"] += words(100 + number, 500)
+            hub.publish("maths", tree)
+        flip(hub.pack("maths", 3, "from-1"), 5)
+        source = CuttingSource(hub.repository, 10**9)
+        await school.contact(source)
+
+        packs = [path.removeprefix("bundles/moe/") for path, _, _ in source.streamed]
+        assert packs == ["maths.3/from-1", "maths.3/from-1", "maths.2/from-1", "maths.3/from-2"]
+        assert await school.tree() == tree
+
+
+async def test_a_new_school_gets_a_small_later_release_of_which_frames_lie_in_earlier_packs(tmp_path: Path) -> None:
+    hub = SimulatedHub(tmp_path / "hub")
+    small = {path: data for path, data in first_tree().items() if path.endswith("html")}
+    hub.publish("maths", small)
+    hub.publish("maths", small | {"five/x.html": b"new"})
+    async with a_school(tmp_path, hub) as school:
+        outcome = await school.contact()
+
+        assert await school.tree() == small | {"five/x.html": b"new"}
+        assert outcome.errors == []
+
+
+async def test_a_route_that_this_computer_is_not_able_to_take_is_not_taken(tmp_path: Path) -> None:
+    hub = SimulatedHub(tmp_path / "hub")
+    hub.publish("maths", first_tree())
+    async with a_school(tmp_path, hub) as school:
+        await school.contact()
+        offer = hub.publish("maths", second_tree())
+        offer.custom["from"]["1"] = [*offer.custom["from"]["1"], 1]
+        contact = school.open(source := CuttingSource(hub.repository, 10**9), able=lambda asked: asked & 0)
+        await contact.run()
+
+        assert {path.rpartition("/")[2] for path, _, _ in source.streamed} == {"install"}
+        assert await school.tree() == second_tree()
+
+
+async def test_a_route_is_taken_by_whoever_is_able_to(tmp_path: Path) -> None:
+    hub = SimulatedHub(tmp_path / "hub")
+    hub.publish("maths", first_tree())
+    async with a_school(tmp_path, hub) as school:
+        await school.contact()
+        offer = hub.publish("maths", second_tree())
+        offer.custom["from"]["1"] = [*offer.custom["from"]["1"], 1]
+        contact = school.open(source := CuttingSource(hub.repository, 10**9), able=lambda asked: asked)
+        await contact.run()
+
+        assert {path.rpartition("/")[2] for path, _, _ in source.streamed} == {"from-1"}
