@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from alforja_hub.explain.contents import explain
 from alforja_hub.explain.hints import Difference, compare, make_hints
 from alforja_hub.explain.rows import Explained, Row, Weighed, apportion, make_rows
+from alforja_hub.features import FeatureShelf
 from alforja_packaging.errors import StoreError
-from alforja_packaging.frames import Frame, Piece
+from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB, Frame, Piece
 from alforja_packaging.index import Index, parse_head
 from alforja_packaging.layout import file_path
 from tests.simulators.hub import SimulatedHub, Tree, make_manifest
@@ -29,8 +30,12 @@ def explained(tmp_path: Path, old: Tree, new: Tree, *, install: bool = False) ->
     from_held = None if install else held
     opened = parse_head(path.read_bytes(), from_held)
     stated = offer.custom["install"] if install else offer.custom["from"]["1"]
-    found = explain(hub.manifest_of("maths"), from_held, opened, lambda digest: tmp_path / "files" / file_path(digest))
-    return found, stated[1]
+
+    def path_of(digest: bytes) -> Path:
+        return tmp_path / "files" / file_path(digest)
+
+    features = FeatureShelf(path_of, tmp_path / "cache" / "features")
+    return explain(hub.manifest_of("maths"), from_held, opened, path_of, features.of), stated[1]
 
 
 @given(st.integers(0, 10**9), st.lists(st.integers(0, 10**6), min_size=1, max_size=50))
@@ -105,17 +110,29 @@ def test_a_moved_file_costs_nothing_and_says_where_it_was(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("kind", "bases", "how"),
-    [("plain", (), "whole"), ("prefix", (0,), "patched"), ("patch", (0,), "patched"), ("zip", (0,), "opened")],
+    ("kind", "bases", "needs", "how"),
+    [
+        ("plain", (), 0, "whole"),
+        ("prefix", (0,), 0, "patched"),
+        ("patch", (0,), 0, "patched"),
+        ("patch", (0,), NEEDS_ZLIB, "opened"),
+        ("patch", (), NEEDS_JPEG_XL, "opened"),
+    ],
 )
-def test_how_a_file_travels_is_told_by_the_kind_of_its_frame(kind: str, bases: tuple[int, ...], how: str) -> None:
+def test_how_a_file_travels_is_told_by_its_frame(kind: str, bases: tuple[int, ...], needs: int, how: str) -> None:
     held = make_manifest("moe", "maths", 1, {"a.zip": b"old"})
-    new = make_manifest("moe", "maths", 2, {"a.zip": b"new"})
-    index = Index(1, (Frame(kind, 0, 0, 70, (Piece(0, 0, 3),)),))
+    new = make_manifest("moe", "maths", 2, {"a.zip": b"new", "b.html": b"text"})
+    pieces = tuple(Piece(base, 0, 3) for base in bases)
+    index = Index(1, (Frame(kind, 0, 0, 70, (Piece(0, 0, 3), Piece(1, 0, 4)), pieces, needs),))
 
-    assert make_rows(new, held, index, lambda _frame: [Weighed(1, bases)]) == [
-        Row("a.zip", "changed", how, 70, 3, ("a.zip",) if bases else ())  # type: ignore[arg-type]
+    assert make_rows(new, held, index, lambda _frame: [Weighed(1, bases), Weighed(0)]) == [
+        Row("a.zip", "changed", how, 70, 3, ("a.zip",) if bases else ()),  # type: ignore[arg-type]
+        Row("b.html", "new", "whole", 0, 4),
     ]
+
+
+def _nowhere(digest: bytes) -> Path:
+    return Path("nowhere") / digest.hex()
 
 
 def test_a_file_that_is_missing_in_the_workspace_is_named(tmp_path: Path) -> None:
@@ -124,7 +141,7 @@ def test_a_file_that_is_missing_in_the_workspace_is_named(tmp_path: Path) -> Non
     opened = parse_head(hub.pack("maths", 1, "install").read_bytes(), None)
 
     with pytest.raises(StoreError, match=r"nowhere/[0-9a-f]+: is missing"):
-        explain(hub.manifest_of("maths"), None, opened, lambda digest: Path("nowhere") / digest.hex())
+        explain(hub.manifest_of("maths"), None, opened, _nowhere, FeatureShelf(_nowhere, tmp_path).of)
 
 
 @pytest.mark.parametrize(

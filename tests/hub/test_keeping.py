@@ -1,5 +1,6 @@
 """What is kept of a course's past: decided over values, then done to files."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -312,6 +313,64 @@ def test_a_prune_cut_at_any_write_can_be_run_again_and_never_takes_what_is_named
         assert again.upkeep.lapsed("moe", "maths") == set()
 
     assert count > 5
+
+
+def test_a_publish_that_gives_up_and_removes_loses_nothing_when_cut_at_any_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PowerCutError(BaseException):
+        pass
+
+    ready = Hub(tmp_path / "ready", grace_days=0)
+    for edit in range(3):
+        ready.publish(pages(edit))
+    ended, count = False, 0
+    while not ended:
+        count += 1
+        home = tmp_path / str(count)
+        shutil.copytree(tmp_path / "ready", home)
+        hub = Hub(home, grace_days=0)
+        calls = 0
+
+        def cutting(work: Callable[..., Any]) -> Callable[..., Any]:
+            def operation(*args: Any, **kwargs: Any) -> Any:
+                nonlocal calls
+                calls += 1
+                if calls == count:  # noqa: B023 (used within this round)
+                    raise PowerCutError
+                return work(*args, **kwargs)
+
+            return operation
+
+        with monkeypatch.context() as patch:
+            for name in ("put", "put_private", "join", "copy", "remove"):
+                patch.setattr(shelf, name, cutting(getattr(shelf, name)))
+            try:
+                hub.upkeep.keep("maths", {"releases": 1, "bytes_max": 0})
+                hub.publish(pages(3))
+            except PowerCutError:
+                pass
+            else:
+                ended = True
+        again = Hub(home, grace_days=0)
+        for release, starts in again.stated().items():  # whatever is signed for lies there, and can be opened
+            assert {f"maths.{release}/from-{start}" for start in starts} <= again.packs()
+        for start in (None, *again.stated()[max(again.stated())]):
+            again.press.open_route("moe", "maths", start)
+        stick = tmp_path / f"stick-{count}"
+        stick.mkdir()
+        lapsed = again.upkeep.lapsed("moe", "maths")
+        carry(again.settings.repository, stick, None, lambda _done, _total: None, lapsed)
+        on_stick = {"/".join(path.parts[-2:]) for path in (stick / "bundles").rglob("*") if path.is_file()}
+        assert on_stick == again.packs() - {name.removeprefix("moe/") for name in lapsed} - {
+            name for name in again.packs() if name.endswith(".new")
+        }
+        again.upkeep.keep("maths", {"releases": 1, "bytes_max": 0})
+        again.publish(pages(3))
+        assert again.stated() == {1: set(), 2: set(), 3: set(), 4: {3}}
+        assert again.upkeep.lapsed("moe", "maths") == set()
+
+    assert count > 10
 
 
 def test_a_stick_is_not_filled_with_what_has_lapsed(tmp_path: Path) -> None:

@@ -36,13 +36,13 @@ class Hub:
             self.authority.create("moe")
         self.press = Press(self.settings, self.workspace, self.authority, InlineExecutor())
 
-    def publish(self, tree: Tree, course: str = "maths") -> Published:
+    def publish(self, tree: Tree, course: str = "maths", max_seconds: float | None = None) -> Published:
         """Import a tree and publish it."""
         manifest = make_manifest("moe", course, 1, tree)
         imported = Imported(Course(course, {"en": course}, sections=manifest.course.sections), dict(tree))
         note = CourseNote(course, "moe", "folder", "/somewhere", NOW.isoformat())
         self.workspace.take_in(imported, "moe", note, lambda _done, _total: None)
-        return self.press.publish(course, NOW, lambda _what, _done, _total: None)
+        return self.press.publish(course, NOW, lambda _what, _done, _total: None, max_seconds=max_seconds)
 
     def packs(self) -> set[str]:
         """The packs that lie in the repository."""
@@ -168,6 +168,20 @@ def test_a_stick_gets_only_what_is_asked_and_loses_what_is_superseded(tmp_path: 
     }
     with pytest.raises(RequestError, match="course moe/none: has no release"):
         carry(hub.settings.repository, stick, {("moe", "none")}, lambda _done, _total: None)
+
+
+def test_a_first_install_made_in_haste_is_made_anew_by_the_next_release_that_has_time(tmp_path: Path) -> None:
+    hub = Hub(tmp_path)
+    tree = {f"{n}/page.html": " ".join(str(n * k * 7919 % 1013) for k in range(9000)).encode() for n in range(4)}
+    hasty = hub.publish(tree, max_seconds=0).costs["install"][1]
+    hub.publish(tree | {"new/a.html": b"more"}, max_seconds=0)
+    assert hub.press.open_route("moe", "maths", None).opened.index.packs == ("maths.1/install",)
+    unhurried = hub.publish(tree | {"new/a.html": b"more still"}).costs["install"][1]
+
+    assert hub.press.open_route("moe", "maths", None).opened.index.packs == ()
+    assert unhurried < hasty
+    hub.publish(tree | {"new/a.html": b"more still", "new/b.html": b"and more"})
+    assert hub.press.open_route("moe", "maths", None).opened.index.packs == ("maths.3/install",)
 
 
 async def test_the_server_answers_as_a_static_one_with_few_headers(tmp_path: Path) -> None:

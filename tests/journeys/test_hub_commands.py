@@ -24,16 +24,32 @@ def slow_tree() -> Tree:
     """A course of several frames, each of which takes a while."""
     source = random.Random(7)
     words = ["".join(source.choices("abcdefghijklmnop", k=source.randint(2, 9))) for _ in range(3000)]
-    return {f"{n}.html": " ".join(source.choices(words, k=250_000)).encode() for n in range(6)}
+    return {f"{n}.html": " ".join(source.choices(words, k=50_000)).encode() for n in range(6)}
 
 
 def frames_of(hub: HubAt) -> dict[Path, int]:
     """Encoded frames that are kept, and when each was written."""
-    kinds = (hub.home / "cache" / "frames").glob("*/*.kind")
-    return {path: path.with_suffix("").stat().st_mtime_ns for path in kinds}
+    told = (hub.home / "cache" / "frames").glob("*/*.json")
+    return {path: path.with_suffix("").stat().st_mtime_ns for path in told}
 
 
-def test_a_publish_stopped_by_ctrl_c_ends_at_once_and_goes_on_where_it_was(hub: HubAt, tmp_path: Path) -> None:
+def left_of(session: int) -> list[str]:
+    """The processes of a session that are still there, one moment later."""
+    for _ in range(100):
+        found = subprocess.run(["ps", "-o", "args=", "-s", str(session)], capture_output=True, text=True, check=False)
+        if not found.stdout.strip():
+            return []
+        time.sleep(0.1)
+    return found.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("number", "whole_group", "code"),
+    [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 130), (signal.SIGKILL, False, -9)],
+)
+def test_a_publish_that_is_stopped_ends_at_once_with_its_workers_and_goes_on_where_it_was(
+    hub: HubAt, tmp_path: Path, number: signal.Signals, whole_group: bool, code: int
+) -> None:
     write_tree(tmp_path / "tree", slow_tree())
     hub("import", tmp_path / "tree", "--course", "maths", "--as", "folder")
     command = [str(BIN / "alforja-hub"), "--home", str(hub.home), "publish", "maths"]
@@ -41,14 +57,17 @@ def test_a_publish_stopped_by_ctrl_c_ends_at_once_and_goes_on_where_it_was(hub: 
         while process.poll() is None and not frames_of(hub):
             time.sleep(0.02)
         kept = frames_of(hub)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+        # A terminal sends Ctrl-C to the workers too; systemd and a person at `kill` need not.
+        (os.killpg if whole_group else os.kill)(process.pid, number)
         stopped = time.monotonic()
         _, said = process.communicate(timeout=60)
         took = time.monotonic() - stopped
+    left = left_of(process.pid)
     offered = hub("show", "maths", "--json").json["releases"]
     done = hub("publish", "maths", "--json").json
 
-    assert (process.returncode, said.strip()) == (130, "stopped; run the command again to go on")
+    assert (process.returncode, left) == (code, [])
+    assert said.strip() == ("stopped; run the command again to go on" if code == 130 else "")
     assert took < 20
     assert kept
     assert offered == []
@@ -56,6 +75,21 @@ def test_a_publish_stopped_by_ctrl_c_ends_at_once_and_goes_on_where_it_was(hub: 
     after = frames_of(hub)
     assert len(after) > len(kept)
     assert {path: after[path] for path in kept} == kept
+    assert not list((hub.home / "cache").rglob("*.new"))
+
+
+def test_a_publish_in_haste_is_right_and_larger(hub: HubAt, tmp_path: Path) -> None:
+    write_tree(tmp_path / "tree", slow_tree())
+    hub("import", tmp_path / "tree", "--course", "maths", "--as", "folder")
+    began = time.monotonic()
+    hasty = hub("publish", "maths", "--max-seconds", "0", "--json").json["costs"]["install"]["total"]
+    took = time.monotonic() - began
+    write_tree(tmp_path / "tree", slow_tree() | {"new.html": b"one page more"})
+    hub("import", tmp_path / "tree", "--course", "maths", "--as", "folder")
+    unhurried = hub("publish", "maths", "--json").json["costs"]["install"]["total"]
+
+    assert took < 30
+    assert unhurried < 0.95 * hasty
 
 
 def small_tree(edit: int) -> Tree:

@@ -1,30 +1,25 @@
 """What the hub's commands share: opening the rooms of a home."""
 
 import fcntl
-import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from multiprocessing import forkserver
-from multiprocessing.process import BaseProcess
 
 import click
 
 from alforja_hub.publish import Press
 from alforja_hub.settings import HubSettings
 from alforja_hub.signing import Authority
+from alforja_hub.workers import Workers
 from alforja_hub.workspace import Workspace
 from alforja_packaging.console import in_words, say_table
 from alforja_packaging.errors import RequestError
 from alforja_packaging.layout import INSTALL_NAME, check_id
 
 PASSPHRASE_ENV = "ALFORJA_HUB_PASSPHRASE"  # noqa: S105 (the name of a variable)
-
-_STOPPING = {signal.SIGINT, signal.SIGTERM}
 
 
 def now() -> datetime:
@@ -69,36 +64,13 @@ def one_change_at_a_time(settings: HubSettings) -> Iterator[None]:
 @contextmanager
 def build_pool(settings: HubSettings) -> Iterator[Executor]:
     """Processes for the heavy work: one for each core. However this is left, none of them stays."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["alforja_hub.encoding", "alforja_hub.features"])
-    # A Ctrl-C while processes are being made waits until they can end on it without a word.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-    forkserver.ensure_running()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-    executor = ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_watch_parent)
+    workers = Workers(settings.workers)
     try:
-        yield executor
+        yield workers
     except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        for worker in multiprocessing.active_children():
-            worker.kill()  # what it encodes would be waited for, and a frame may take a minute
+        workers.shutdown(cancel_futures=True)  # what is being encoded would take a minute more
         raise
-    executor.shutdown()
-
-
-def _watch_parent() -> None:
-    """End with the command that waits: on Ctrl-C at once and without a word, and also when it was killed."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
-
-
-def _end_after(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
+    workers.shutdown()
 
 
 def _stop(_number: int, _frame: object) -> None:

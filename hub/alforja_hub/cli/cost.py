@@ -8,9 +8,9 @@ import click
 
 from alforja_hub.cli.common import COURSE, open_authority, open_press, open_workspace, owner_of, say_costs
 from alforja_hub.explain import Row, explain
+from alforja_hub.features import FeatureShelf
 from alforja_hub.publish import Press
 from alforja_hub.settings import HubSettings
-from alforja_hub.workspace import Workspace
 from alforja_packaging.console import in_words, json_option, say_json, say_table
 
 _ROWS_SHOWN = 40  # on a terminal: two screens; a pipe and --json get all
@@ -51,7 +51,7 @@ def command(
     press = open_press(settings, workspace, open_authority(settings))
     publisher = owner_of(workspace, course)
     if explained or install or start is not None:
-        _explain(press, workspace, publisher, course, start, install=install, as_json=as_json)
+        _explain(settings, press, publisher, course, start, install=install, as_json=as_json)
         return
     costs = press.costs(publisher, course)
     if as_json:
@@ -61,12 +61,14 @@ def command(
 
 
 def _explain(
-    press: Press, workspace: Workspace, publisher: str, course: str, start: int | None, *, install: bool, as_json: bool
+    settings: HubSettings, press: Press, publisher: str, course: str, start: int | None, *, install: bool, as_json: bool
 ) -> None:
+    workspace = open_workspace(settings)
     if start is None and not install:
         start = press.newest_start(publisher, course)
     route = press.open_route(publisher, course, start)
-    found = explain(route.manifest, route.held, route.opened, workspace.path_of)
+    features = FeatureShelf(workspace.path_of, settings.cache / "features")
+    found = explain(route.manifest, route.held, route.opened, workspace.path_of, features.of)
     sums = [
         {"reason": reason, "how": how, "files": files, "bytes": cost}
         for (reason, how), (files, cost) in found.sums().items()

@@ -10,20 +10,26 @@ from alforja_packaging import codec
 from alforja_packaging.errors import StoreError
 from alforja_packaging.frames import Frame, Piece
 from alforja_packaging.index import Opened
-from alforja_packaging.manifest import Manifest
-from alforja_packaging.similarity import Candidate, Pool, find_features
+from alforja_packaging.manifest import File, Manifest
+from alforja_packaging.seal import FeaturesOf
+from alforja_packaging.similarity import Candidate, Features, Pool
 
 _QUICK = {"compression_level": 3, "checksum_flag": 0, "content_size_flag": 0, "enable_long_distance_matching": 0}
 _PREFIX_MAX_BYTES = 8 * 2**20
 _FEW_BASES = 3  # are all shown without asking which of them serve
-_RANKED_MAX_BYTES = 64 * 2**20  # of bases that are read to rank them: twice what one prefix can be
 _WORTH = 64  # as in an update: a base serves for one byte in so many of its own
 _COMPARED_MAX_BYTES = 2**20
 
 
-def explain(manifest: Manifest, held: Manifest | None, opened: Opened, path_of: Callable[[bytes], Path]) -> Explained:
+def explain(
+    manifest: Manifest,
+    held: Manifest | None,
+    opened: Opened,
+    path_of: Callable[[bytes], Path],
+    features_of: FeaturesOf,
+) -> Explained:
     """Say what a pack costs a school, file by file. Raises StoreError when a file is missing in the workspace."""
-    contents = Contents(manifest, held, path_of)
+    contents = Contents(manifest, held, path_of, features_of)
     rows = make_rows(manifest, held, opened.index, contents.weigh)
     plain = Explained(held.release if held else None, manifest.release, opened.head_length, tuple(rows))
     return replace(plain, hints=tuple(make_hints(rows, list(contents.differences(rows)), plain.total)))
@@ -36,6 +42,7 @@ class Contents:
     manifest: Manifest
     held: Manifest | None
     path_of: Callable[[bytes], Path]
+    features_of: FeaturesOf
 
     def weigh(self, frame: Frame) -> Sequence[Weighed]:
         """Weigh each output by what it takes alone: zstd's level 3, with the bases that serve it as prefix.
@@ -43,18 +50,15 @@ class Contents:
         What serves a file is the held content of its own path if the frame has it,
         else what resembles it.
         """
-        if not frame.bases and len(frame.outputs) == 1:
-            return [Weighed(1)]
         ranked = self._ranking(frame)
         return [self._weigh(piece, frame, ranked) for piece in frame.outputs]
 
-    def _weigh(self, piece: Piece, frame: Frame, ranked: Callable[[bytes], Sequence[Piece]]) -> Weighed:
-        data = self._read(piece, new=True)
-        own = self._own(piece, frame)
-        serving = own or ranked(data)
+    def _weigh(self, piece: Piece, frame: Frame, ranked: Callable[[Piece], Sequence[Piece]]) -> Weighed:
+        serving = self._own(piece, frame) or ranked(piece)
         numbers = tuple(dict.fromkeys(base.content for base in serving))
         if len(frame.outputs) == 1:
             return Weighed(1, numbers)
+        data = self._read(piece, new=True)
         prefix = b"".join(self._read(base) for base in serving)[:_PREFIX_MAX_BYTES]
         empty = len(codec.compress(b"", options=_QUICK))
         size = len(codec.compress(data, prefix=prefix, options=_QUICK)) - empty
@@ -68,19 +72,17 @@ class Contents:
         number = self.held.number_of[file.digest]
         return [base for base in frame.bases if base.content == number]
 
-    def _ranking(self, frame: Frame) -> Callable[[bytes], Sequence[Piece]]:
+    def _ranking(self, frame: Frame) -> Callable[[Piece], Sequence[Piece]]:
         """Give what finds the bases that resemble an output; prepared only when it is asked."""
         pools: list[Pool] = []
 
-        def rank(data: bytes) -> Sequence[Piece]:
+        def rank(piece: Piece) -> Sequence[Piece]:
             if not frame.bases or (len(frame.outputs) == 1 and len(frame.bases) <= _FEW_BASES):
                 return frame.bases
-            if frame.reach > _RANKED_MAX_BYTES:
-                return ()
             if not pools:
-                found = [Candidate(find_features([self._read(base)]), base.length, -1) for base in frame.bases]
+                found = [Candidate(self._features(base), base.length, -1) for base in frame.bases]
                 pools.append(Pool(found, worth=_WORTH))
-            best = pools[0].rank(find_features([data]), frame=0, budget=_PREFIX_MAX_BYTES)
+            best = pools[0].rank(self._features(piece, new=True), frame=0, budget=_PREFIX_MAX_BYTES)
             return [frame.bases[place] for place in best[:_FEW_BASES]]
 
         return rank
@@ -94,13 +96,17 @@ class Contents:
             if row.reason == "changed" and old and max(old.size, new.size) <= _COMPARED_MAX_BYTES:
                 yield row, compare(self._read_run(old.digest, 0, old.size), self._read_run(new.digest, 0, new.size))
 
+    def _features(self, piece: Piece, *, new: bool = False) -> Features:
+        return self.features_of(self._file(piece, new=new).digest, piece)
+
     def _read(self, piece: Piece, *, new: bool = False) -> bytes:
-        """Read a base, or an output: those are numbered in the new release alone."""
+        return self._read_run(self._file(piece, new=new).digest, piece.offset, piece.length)
+
+    def _file(self, piece: Piece, *, new: bool) -> File:
+        """The file of a base, or of an output: those are numbered in the new release alone."""
         held = self.held.contents if self.held and not new else ()
-        content = (
-            held[piece.content] if piece.content < len(held) else self.manifest.contents[piece.content - len(held)]
-        )
-        return self._read_run(content.digest, piece.offset, piece.length)
+        number = piece.content
+        return held[number] if number < len(held) else self.manifest.contents[number - len(held)]
 
     def _read_run(self, digest: bytes, offset: int, length: int) -> bytes:
         path = self.path_of(digest)

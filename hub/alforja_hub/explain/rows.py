@@ -10,12 +10,11 @@ from typing import Literal
 
 from alforja_packaging.frames import Frame
 from alforja_packaging.index import Index
+from alforja_packaging.layout import is_text
 from alforja_packaging.manifest import File, Manifest
 
 Reason = Literal["new", "changed", "moved", "copied"]
 How = Literal["whole", "patched", "opened", ""]
-
-_CARRYING = ("plain", "prefix", "patch")  # any other kind opens what it carries
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class _Given:
     """What frames say of one content, gathered."""
 
     cost: int = 0
-    kinds: set[str] = field(default_factory=set)
+    opened: bool = False
     bases: dict[int, None] = field(default_factory=dict)
 
 
@@ -93,6 +92,17 @@ def apportion(total: int, weights: Sequence[int]) -> list[int]:
     return shares
 
 
+def how_of(frame: Frame, path: str) -> How:
+    """Tell from a frame alone how it carries the file of a path: opened, patched, or whole.
+
+    A frame that has needs packs streams again, so what was packed in it is opened.
+    Text holds none.
+    """
+    if frame.needs and not is_text(path):
+        return "opened"
+    return "patched" if frame.bases else "whole"
+
+
 def make_rows(manifest: Manifest, held: Manifest | None, index: Index, weigh: Weigh) -> list[Row]:
     """List all files that differ from the held release, the dearest first. Their costs add up to that of all frames."""
     given: dict[int, _Given] = {}
@@ -102,7 +112,7 @@ def make_rows(manifest: Manifest, held: Manifest | None, index: Index, weigh: We
         for piece, one, share in zip(frame.outputs, weighed, shares, strict=True):
             content = given.setdefault(piece.content, _Given())
             content.cost += share
-            content.kinds.add(frame.kind)
+            content.opened |= how_of(frame, manifest.contents[piece.content].path) == "opened"
             content.bases.update(dict.fromkeys(one.bases))
     rows = [
         _row(manifest, held, file, given.get(manifest.number_of[file.digest], _Given()))
@@ -128,8 +138,6 @@ def _row(manifest: Manifest, held: Manifest | None, file: File, given: _Given) -
         for base in given.bases
     ]
     served.sort(key=lambda path: path != file.path)  # its own earlier state first
-    how: How = "patched" if served else "whole"
-    if given.kinds - set(_CARRYING):
-        how = "opened"
+    how: How = "opened" if given.opened else "patched" if served else "whole"
     known = held is not None and file.path in held.by_path
     return Row(file.path, "changed" if known else "new", how, given.cost, file.size, tuple(dict.fromkeys(served)))
