@@ -91,7 +91,7 @@ def closed(plain: bytes, stream: Stream) -> bytes:
     if isinstance(stream.method, Zlib):
         return pack_zlib(plain, stream.method)
     if isinstance(stream.method, Tokens):
-        return from_tokens(plain, size_max=stream.length, what="it")
+        return b"".join(from_tokens(plain, size_max=stream.length, what="it"))
     return plain
 
 

@@ -133,6 +133,6 @@ def _tokens(packed: bytes) -> bytes | None:
         return None
     try:
         form = to_tokens(packed, size_max=TOKENS_FORM_MAX_BYTES)
-        return form if from_tokens(form, size_max=len(packed), what="stream") == packed else None
+        return form if b"".join(from_tokens(form, size_max=len(packed), what="stream")) == packed else None
     except (FormatError, VerifyError):
         return None
