@@ -1,14 +1,17 @@
 """A pack that is broken at its source is left, and the course comes another way; nothing that verified comes twice."""
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from alforja_packaging import seal
-from alforja_packaging.frames import KINDS, Frame
+from alforja_packaging.frames import KINDS, PLAIN, PREFIX, Frame
 from alforja_packaging.index import head_length
+from alforja_packaging.patching import make_patch
+from alforja_packaging.seal import Encoding
+from alforja_packaging.unfolding import Unfolded
 from tests.node.test_transfer import a_school, first_tree, second_tree, words
 from tests.simulators.hub import SimulatedHub, Tree
 from tests.simulators.links import CuttingSource
@@ -39,13 +42,19 @@ def damage(pack: Path, frame: Frame) -> None:
         flip(pack, offset)
 
 
-def _as(kind: str, encode: Callable[..., tuple[str, bytes]]) -> Callable[..., tuple[str, bytes]]:
+def _as(kind: str, encode: Callable[..., Encoding]) -> Callable[..., Encoding]:
     """An encoder that makes every frame that can be of one kind of that kind."""
 
-    def encoded(output: bytes, bases: bytes, **settings: float) -> tuple[str, bytes]:
-        if bases or kind == "plain":
-            return kind, KINDS[kind].encode(output, b"" if kind == "plain" else bases, {"compression_level": 3})
-        return encode(output, bases, **settings)
+    def encoded(output: bytes, bases: Sequence[bytes], **settings: float) -> Encoding:
+        every = tuple(range(len(bases)))
+        if kind == "plain":
+            return Encoding(kind, PLAIN.encode(output, b"", {"compression_level": 3}))
+        if not bases:
+            return encode(output, bases, **settings)
+        if kind == "prefix":
+            return Encoding(kind, PREFIX.encode(output, b"".join(bases), {"compression_level": 3}), every)
+        made = make_patch(Unfolded(output), bases)
+        return Encoding(kind, made.data, made.bases)
 
     return encoded
 

@@ -9,11 +9,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alforja_packaging import codec
+from alforja_packaging import tokens as token_forms
 from alforja_packaging.errors import FormatError, VerifyError
-from alforja_packaging.tokens import from_tokens, to_tokens
+from alforja_packaging.tokens import to_tokens
 
 MIB = 2**20
 SENT_ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
+
+
+def from_tokens(tokens: bytes, *, size_max: int, what: str) -> bytes:
+    return b"".join(token_forms.from_tokens(tokens, size_max=size_max, what=what))
 
 
 def there_and_back(packed: bytes) -> bytes:
