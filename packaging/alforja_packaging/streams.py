@@ -1,12 +1,12 @@
 """What lies packed inside a file: streams that can be opened and closed again, bit for bit.
 
-Values only; docs/format.md section 7.3.
+Values only; docs/format.md section 7.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-OPENED_MAX_RATIO: Final = 64  # format.md section 7.3: what opens further is left packed, as a bomb would be
+OPENED_MAX_RATIO: Final = 64  # format.md section 7: what opens further is left packed, as a bomb would be
 DEPTH_MAX: Final = 4  # a picture in a document in a book in an archive
 PARTS_MAX: Final = 65536  # of one stream: what lies between them is held in memory
 GAPS_MAX_BYTES: Final = 2**20  # between the parts of one stream, for the same reason

@@ -301,6 +301,12 @@ def test_a_stream_that_opens_too_far_is_left() -> None:
     assert found(zipped({"bomb": bytes(10_000_000), "text": text(5_000)}))[0].size == 5_000
 
 
+def test_a_stream_may_open_far_at_its_beginning() -> None:
+    picture = bytes(3_000_000) + random.Random(1).randbytes(90_000)
+
+    assert plains(png(zlib.compress(picture))) == [picture]
+
+
 def test_very_small_streams_are_left() -> None:
     assert found(zipped({"a": b"a" * 500, "b": b"b"})) == ()
 

@@ -14,6 +14,8 @@ from alforja_packaging.streams import OPENED_MAX_RATIO
 
 _FEED_MIN_BYTES: Final = 512  # what is no stream mostly shows at once
 _FEED_MAX_BYTES: Final = 64 * 1024
+_STEP_BYTES: Final = 64 * 1024  # of what is inflated, which an error leaves uncounted
+_AHEAD_MAX_BYTES: Final = 8 * 2**20  # a picture may begin with much of one colour
 _PLAIN_MAX_BYTES: Final = 128 * 2**20  # held in memory by a hub, and deflated a few times
 
 
@@ -28,23 +30,27 @@ class Inflated:
 def inflate(data: memoryview, runs: Runs, budget: Budget) -> Inflated | None:
     """Inflate a raw stream that begins with the runs; None when there is none, or it opens too far."""
     inflater = zlib.decompressobj(-15)
-    plain, taken = bytearray(), 0
-    for fed in _feeds(data, runs):
-        most = min(OPENED_MAX_RATIO * (taken + len(fed)), budget.opened_left, _PLAIN_MAX_BYTES)
+    plain, fed = bytearray(), 0
+    most = min(budget.opened_left, _PLAIN_MAX_BYTES)
+    for feed in _feeds(data, runs):
+        rest: bytes | memoryview = feed
+        fed += len(feed)
+        bound = min(most, OPENED_MAX_RATIO * fed + _AHEAD_MAX_BYTES)
         try:
-            plain += inflater.decompress(fed, most - len(plain) + 1)
+            while rest and not inflater.eof and len(plain) <= bound:
+                plain += inflater.decompress(rest, _STEP_BYTES)
+                rest = inflater.unconsumed_tail
         except zlib.error:
-            taken += len(fed)
             break
-        taken += len(fed) - len(inflater.unused_data)
-        if len(plain) > most or inflater.unconsumed_tail:
+        if rest and not inflater.eof:
             break
         if inflater.eof:
-            if len(plain) > OPENED_MAX_RATIO * taken:
+            length = fed - len(inflater.unused_data)
+            if len(plain) > min(most, OPENED_MAX_RATIO * length):
                 break
             budget.open(len(plain))
-            return Inflated(bytes(plain), taken)
-    budget.waste(taken + len(plain))
+            return Inflated(bytes(plain), length)
+    budget.waste(fed + len(plain) // OPENED_MAX_RATIO)
     return None
 
 
