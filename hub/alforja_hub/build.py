@@ -1,43 +1,69 @@
-"""Make the packs of a release: plan, encode on all cores, and lay the files down.
+"""Make the packs of a release: plan all, encode all at once, and lay the files down.
 
-Every encoded frame is cached by what it is made from, so an interrupted build
-goes on where it stopped, and updates from several releases share their frames.
+Updates from several releases share the frames that they have in common.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, as_completed
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from alforja_hub import shelf
+from alforja_hub.encoding import Clock, Effort, Encoded, Encoder, Job, Progress, Run
+from alforja_hub.features import FeatureShelf
 from alforja_packaging import seal
 from alforja_packaging.frames import Frame, Piece
 from alforja_packaging.index import ELIDED_MAX_BYTES, Index, format_head
 from alforja_packaging.layout import INSTALL_NAME, bundle_name, update_name
 from alforja_packaging.manifest import Manifest
 from alforja_packaging.seal import Draft
-from alforja_packaging.similarity import Features, find_features
 
-ENCODER_VERSION = 1  # part of every cache key: raise it when `seal.encode` changes
 INSTALL_PACKS_MAX = 8  # a first install scattered over more is built anew: it costs requests, and context
 ELIDE_BELOW_BYTES = 512 * 1024  # frames of an update; below it, digests would be a notable part of what is sent
 
-Run = tuple[str, int, int]
-"""A run of bytes of a file: path, offset, length."""
-Progress = Callable[[int, int], None]
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Frames of earlier first installs that still hold, and the packs they lie in."""
+
+    frames: Sequence[Frame] = ()
+    packs: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A pack whose frames are chosen, and yet to be encoded where they are drafts.
+
+    `packs` are the earlier ones that its other frames lie in.
+    """
+
+    manifest: Manifest
+    held: Manifest | None
+    frames: Sequence[Frame | Draft]
+    packs: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """Its name below the publisher's folder."""
+        name = update_name(self.held.release) if self.held else INSTALL_NAME
+        return f"{bundle_name(self.manifest.course.id, self.manifest.release)}/{name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A finished pack: its name below the publisher's folder, its bytes and what a node pays for it."""
+    """A finished pack: its name below the publisher's folder, its bytes and what a node pays for it.
+
+    `packs` are earlier ones that it refers to. `hasty`: its own frames might be
+    smaller, had there been more time.
+    """
 
     name: str
     head: bytes
     bodies: tuple[Path, ...]
     cost: int
+    packs: tuple[str, ...] = ()
+    hasty: bool = False
 
     @property
     def stated(self) -> list[int]:
@@ -48,99 +74,72 @@ class Pack:
 class Builder:
     """Builds packs from files that lie under their digests."""
 
-    def __init__(self, path_of: Callable[[bytes], Path], cache: Path, executor: Executor) -> None:
-        self._path_of, self._cache, self._executor = path_of, cache, executor
+    def __init__(
+        self,
+        path_of: Callable[[bytes], Path],
+        cache: Path,
+        executor: Executor,
+        *,
+        workers: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path_of, self._executor, self._clock = path_of, executor, clock
+        self._features = FeatureShelf(path_of, cache / "features")
+        self._encoder = Encoder(cache / "frames", executor, workers)
 
-    def install(self, manifest: Manifest, kept: Sequence[Frame], packs: Sequence[str], progress: Progress) -> Pack:
-        """Build the pack of a first install, around frames of earlier packs that still hold."""
-        planned = seal.plan_install(manifest, kept, self._features)
-        frames, bodies = self._encode(planned, manifest, None, progress)
-        name = f"{bundle_name(manifest.course.id, manifest.release)}/{INSTALL_NAME}"
-        return self._finish(name, Index(None, frames, (), tuple(packs)), manifest, None, bodies)
+    def build(
+        self,
+        manifest: Manifest,
+        kept: Kept,
+        held: Sequence[Manifest],
+        progress: Progress,
+        max_seconds: float | None = None,
+    ) -> list[Pack]:
+        """Build the pack of a first install around what is kept, then an update from each held release.
 
-    def update(self, manifest: Manifest, held: Manifest, progress: Progress) -> Pack:
-        """Build the pack that brings a node from `held` to `manifest`."""
-        drafts = seal.plan_update(manifest, held, self._features)
-        frames, bodies = self._encode(drafts, manifest, held, progress)
-        name = f"{bundle_name(manifest.course.id, manifest.release)}/{update_name(held.release)}"
-        return self._finish(name, Index(held.release, frames, seal.find_moves(manifest, held)), manifest, held, bodies)
+        `max_seconds` are for looking for smaller frames, over all packs together.
+        """
+        clock = Clock(self._clock, None if max_seconds is None else self._clock() + max_seconds)
+        self._features.find_all([manifest, *held], self._executor, progress)
+        progress("planning", 0, 0)
+        planned = [Planned(manifest, None, seal.plan_install(manifest, kept.frames, self._features.of), kept.packs)]
+        planned += [Planned(manifest, one, seal.plan_update(manifest, one, self._features.of)) for one in held]
+        jobs = [[self._job(one, frame) for frame in one.frames if isinstance(frame, Draft)] for one in planned]
+        encoded = self._encoder.encode([job for some in jobs for job in some], clock, progress)
+        progress("finishing", 0, 0)
+        return [_finish(one, [encoded[job] for job in some]) for one, some in zip(planned, jobs, strict=True)]
 
-    def _finish(
-        self, name: str, index: Index, manifest: Manifest, held: Manifest | None, bodies: Sequence[Path]
-    ) -> Pack:
-        packed = sum(frame.length for frame in index.frames)
-        elide = held is not None and packed < ELIDE_BELOW_BYTES and _plain_size(index.frames) <= ELIDED_MAX_BYTES
-        head = format_head(index, manifest, held, elide=elide)
-        return Pack(name, head, tuple(bodies), len(head) + packed)
+    def _job(self, planned: Planned, draft: Draft) -> Job:
+        outputs = self._runs(draft.outputs, planned.manifest, None)
+        bases = self._runs(draft.bases, planned.manifest, planned.held)
+        return Job(outputs, bases, 0.0 if planned.held else seal.INSTALL_PLAIN_WITHIN)
 
-    def _encode(
-        self, planned: Sequence[Frame | Draft], manifest: Manifest, held: Manifest | None, progress: Progress
-    ) -> tuple[tuple[Frame, ...], list[Path]]:
-        """Encode all drafts; frames of other packs are passed through."""
-        jobs = {
-            place: (self._runs(draft.outputs, manifest, None), self._runs(draft.bases, manifest, held))
-            for place, draft in enumerate(planned) if isinstance(draft, Draft)
-        }  # fmt: skip
-        tie = 0.0 if held else seal.INSTALL_PLAIN_WITHIN
-        targets = {place: self._cache / "frames" / self._cache_key(planned[place], manifest, held) for place in jobs}
-        running = {
-            self._executor.submit(encode_frame, outputs, bases, str(targets[place]), tie): place
-            for place, (outputs, bases) in jobs.items()
-        }
-        done: dict[int, Frame] = {}
-        try:
-            for future in as_completed(running):
-                place = running[future]
-                kind, length = future.result()
-                draft = planned[place]
-                done[place] = Frame(kind, 0, 0, length, draft.outputs, draft.bases if kind != "plain" else ())
-                progress(len(done), len(running))
-        finally:
-            for future in running:
-                future.cancel()
-        frames = tuple(frame if isinstance(frame, Frame) else done[place] for place, frame in enumerate(planned))
-        return frames, [targets[place] for place in sorted(targets)]
-
-    def _runs(self, pieces: Iterable[Piece], manifest: Manifest, held: Manifest | None) -> list[Run]:
-        return [
-            (str(self._path_of(digest)), piece.offset, piece.length)
+    def _runs(self, pieces: Iterable[Piece], manifest: Manifest, held: Manifest | None) -> tuple[Run, ...]:
+        return tuple(
+            Run(str(self._path_of(digest)), piece.offset, piece.length)
             for piece, digest in zip(pieces, _digests(pieces, manifest, held), strict=True)
-        ]
-
-    def _cache_key(self, draft: Frame | Draft, manifest: Manifest, held: Manifest | None) -> str:
-        hasher = hashlib.sha256(f"{ENCODER_VERSION} {held is None}".encode())
-        for pieces, older in ((draft.outputs, None), (draft.bases, held)):
-            for piece, digest in zip(pieces, _digests(pieces, manifest, older), strict=True):
-                hasher.update(digest + piece.offset.to_bytes(8) + piece.length.to_bytes(8))
-            hasher.update(b"|")
-        name = hasher.hexdigest()
-        return f"{name[:2]}/{name}"
-
-    def _features(self, digest: bytes, piece: Piece) -> Features:
-        """Features of a piece, from the cache where they are there."""
-        path = self._cache / "features" / digest.hex()[:2] / f"{digest.hex()}-{piece.offset}"
-        try:
-            return np.fromfile(path, dtype=np.uint64)
-        except FileNotFoundError:
-            features = find_features([_read_run((str(self._path_of(digest)), piece.offset, piece.length))])
-            shelf.put_cached(path, features.tobytes())
-            return features
+        )
 
 
-def encode_frame(outputs: Sequence[Run], bases: Sequence[Run], target: str, plain_if_within: float) -> tuple[str, int]:
-    """Encode one frame into the cache file `target`, unless it is there; give its kind and length.
+def _finish(planned: Planned, encoded: Sequence[Encoded]) -> Pack:
+    """Put the index before frames that are encoded."""
+    fresh = iter(encoded)
+    frames = tuple(_frame(frame, next(fresh)) if isinstance(frame, Draft) else frame for frame in planned.frames)
+    manifest, held = planned.manifest, planned.held
+    moves = seal.find_moves(manifest, held) if held else ()
+    index = Index(held.release if held else None, frames, moves, tuple(planned.packs))
+    packed = sum(frame.length for frame in frames)
+    plain = sum(frame.size for frame in frames)
+    elide = held is not None and packed < ELIDE_BELOW_BYTES and plain <= ELIDED_MAX_BYTES
+    head = format_head(index, manifest, held, elide=elide)
+    hasty = any(one.effort < Effort.FULL for one in encoded)
+    bodies = tuple(one.path for one in encoded)
+    return Pack(planned.name, head, bodies, len(head) + packed, tuple(planned.packs), hasty)
 
-    Runs in a worker process. The kind is the first line of a small file beside it.
-    """
-    path = Path(target)
-    kind_path = path.with_suffix(".kind")
-    if path.exists() and kind_path.exists():
-        return kind_path.read_text(), path.stat().st_size
-    output, held = (b"".join(map(_read_run, runs)) for runs in (outputs, bases))
-    kind, data = seal.encode(output, held, plain_if_within=plain_if_within)
-    shelf.put_cached(path, data)
-    shelf.put_cached(kind_path, kind.encode())
-    return kind, len(data)
+
+def _frame(draft: Draft, encoded: Encoded) -> Frame:
+    bases = tuple(draft.bases[place] for place in encoded.bases)
+    return Frame(encoded.kind, 0, 0, encoded.length, draft.outputs, bases, encoded.needs)
 
 
 def write_pack(folder: Path, pack: Pack) -> None:
@@ -149,19 +148,26 @@ def write_pack(folder: Path, pack: Pack) -> None:
 
 
 def kept_frames(
-    manifest: Manifest, earlier: Manifest, frames: Sequence[Frame], packs: Sequence[str], earlier_name: str
-) -> tuple[Sequence[Frame], Sequence[str]]:
-    """Choose what of an earlier first install still holds; give frames and the packs they lie in, renumbered.
+    manifest: Manifest,
+    earlier: Manifest,
+    frames: Sequence[Frame],
+    packs: Sequence[str],
+    earlier_name: str,
+    *,
+    without: Collection[str] = (),
+) -> Kept:
+    """Choose what of an earlier first install still holds, renumbered.
 
-    Nothing, when it has come to lie in too many packs.
+    What lies in the packs `without` is left out. Nothing is kept when it has come to
+    lie in too many packs.
     """
-    kept = seal.find_kept(manifest, earlier, frames)
     names = [earlier_name, *packs]
+    kept = seal.find_kept(manifest, earlier, [frame for frame in frames if names[frame.pack] not in without])
     used = sorted({frame.pack for frame in kept})
     if len(used) > INSTALL_PACKS_MAX:
-        return (), ()
+        return Kept()
     number_of = {pack: number for number, pack in enumerate(used, start=1)}
-    return [replace(frame, pack=number_of[frame.pack]) for frame in kept], [names[pack] for pack in used]
+    return Kept([replace(frame, pack=number_of[frame.pack]) for frame in kept], [names[pack] for pack in used])
 
 
 def _digests(pieces: Iterable[Piece], manifest: Manifest, held: Manifest | None) -> Iterable[bytes]:
@@ -170,14 +176,3 @@ def _digests(pieces: Iterable[Piece], manifest: Manifest, held: Manifest | None)
         older = held is not None and piece.content < shift
         contents = held.contents if older and held else manifest.contents
         yield contents[piece.content - (0 if older else shift)].digest
-
-
-def _read_run(run: Run) -> bytes:
-    path, offset, length = run
-    with Path(path).open("rb") as file:
-        file.seek(offset)
-        return file.read(length)
-
-
-def _plain_size(frames: Iterable[Frame]) -> int:
-    return sum(frame.size for frame in frames)

@@ -4,7 +4,7 @@ New immutable files are laid down first, then metadata, its timestamp last: unti
 then nobody is told of the release, so a cut at any point leaves the state before it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from alforja_hub import shelf
-from alforja_hub.build import Builder, Pack, kept_frames, write_pack
+from alforja_hub.build import Builder, Kept, Pack, kept_frames, write_pack
+from alforja_hub.encoding import Progress
 from alforja_hub.keeping import Offered, Update, choose_dropped
 from alforja_hub.settings import HubSettings
 from alforja_hub.signing import Authority, Target
 from alforja_hub.upkeep import Tidying, Upkeep, narrowed, open_pack, starts_of
 from alforja_hub.workspace import Workspace
 from alforja_packaging.errors import RequestError, StoreError
-from alforja_packaging.frames import Frame
-from alforja_packaging.index import Opened, parse_head, sign_name
+from alforja_packaging.index import Opened, sign_name
 from alforja_packaging.layout import (
     BUNDLES_DIR,
     INSTALL_NAME,
@@ -32,11 +32,6 @@ from alforja_packaging.layout import (
     update_name,
 )
 from alforja_packaging.manifest import RELEASE_MAX, Manifest, format_manifest, parse_manifest
-
-Progress = Callable[[str, int, int], None]
-"""What is being built, frames done, frames in all (0 while that is not known)."""
-
-_INSTALL = "first install"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +67,9 @@ class Press:
         self, settings: HubSettings, workspace: Workspace, authority: Authority, executor: Executor | None
     ) -> None:
         self._settings, self._workspace, self._authority = settings, workspace, authority
-        self._builder = Builder(workspace.path_of, settings.cache, executor) if executor else None
+        self._builder = (
+            Builder(workspace.path_of, settings.cache, executor, workers=settings.workers) if executor else None
+        )
         self._upkeep = Upkeep(settings, authority)
 
     def publish(self, course: str, now: datetime, progress: Progress, *, max_seconds: float | None = None) -> Published:
@@ -87,7 +84,7 @@ class Press:
         # What a cut left decided is told first, or one release number could be signed twice.
         self._authority.finish()
         releases = self.releases(publisher, course)
-        newest = releases[-1] if releases else None
+        newest = self._manifest(publisher, course, releases[-1]) if releases else None
         if newest and replace(draft, release=newest.release) == newest:
             tidied = self._tidy(publisher, course, now)
             costs = self.costs(publisher, course)
@@ -97,12 +94,16 @@ class Press:
             raise RequestError(f"course {course}: has no release numbers left")
         manifest = replace(draft, release=release)
         keeping = self._upkeep.keeping_of(course)
-        packs = self._build(manifest, releases[-keeping.releases :], progress, max_seconds)
+        held = [newest] if newest else []
+        held += [self._manifest(publisher, course, one) for one in reversed(releases[-keeping.releases : -1])]
+        packs = self._build(manifest, held, progress, max_seconds)
         stated = self._state(manifest, packs)
         dropped = choose_dropped(self._offered(manifest, packs, stated), keeping)
         stated |= narrowed(stated, dropped)
         gone = {f"{bundle_name(course, update.end)}/{update_name(update.start)}" for update in dropped}
         packs = [pack for pack in packs if pack.name not in gone]
+        # Before the pack is there: a cut in between must not make its frames look like the best there are.
+        self._workspace.note_haste(course, release, packs[0].hasty)
         self._lay_down(manifest, packs)
         self._sign(manifest, releases, stated)
         self._workspace.note_published(course, release, now.isoformat())
@@ -110,12 +111,9 @@ class Press:
         costs = {_route_name(pack.name): pack.stated for pack in packs}
         return Published(course, publisher, release, True, costs, _size(manifest), dropped, tidied)
 
-    def releases(self, publisher: str, course: str) -> list[Manifest]:
-        """The manifests of all signed releases of a course, oldest first."""
-        numbers = sorted(
-            release for _, name, release in map(parse_bundle_path, self._authority.targets(publisher)) if name == course
-        )
-        return [self._manifest(publisher, course, number) for number in numbers]
+    def releases(self, publisher: str, course: str) -> list[int]:
+        """The numbers of all signed releases of a course, oldest first."""
+        return sorted(self._signed(publisher, course))
 
     def costs(self, publisher: str, course: str) -> Mapping[str, Sequence[int]]:
         """What the newest release costs a node: for each route, bytes of the index and bytes in all."""
@@ -158,21 +156,17 @@ class Press:
     ) -> list[Pack]:
         """Build the first install, and an update from each held release, the newest first."""
         assert self._builder is not None
-        kept: tuple[Sequence[Frame], Sequence[str]] = ((), ())
+        kept = Kept()
         if held:
-            earlier = held[-1]
-            name = f"{bundle_name(earlier.course.id, earlier.release)}/{INSTALL_NAME}"
+            course, earlier = manifest.course.id, held[0]
+            name = f"{bundle_name(course, earlier.release)}/{INSTALL_NAME}"
+            hasty = [] if max_seconds is not None else self._workspace.hasty(course)
+            without = [f"{bundle_name(course, release)}/{INSTALL_NAME}" for release in hasty]
             with suppress(StoreError):  # an install that is lost is built anew
                 opened = open_pack(self._folder(manifest.publisher) / name, None)
-                kept = kept_frames(manifest, earlier, opened.index.frames, opened.index.packs, name)
-        del max_seconds  # the builder has no clock yet; it is to spend at most so long on all packs together
-        progress(_INSTALL, 0, 0)
-        packs = [self._builder.install(manifest, *kept, progress=_named(progress, _INSTALL))]
-        for one in reversed(held):
-            what = f"update from release {one.release}"
-            progress(what, 0, 0)
-            packs.append(self._builder.update(manifest, one, _named(progress, what)))
-        return packs
+                frames, packs = opened.index.frames, opened.index.packs
+                kept = kept_frames(manifest, earlier, frames, packs, name, without=without)
+        return self._builder.build(manifest, kept, held, progress, max_seconds)
 
     def _state(self, manifest: Manifest, packs: Sequence[Pack]) -> dict[int, Target]:
         """Give what is to be signed of each release once the new one is there; of older ones what still leads on."""
@@ -201,7 +195,7 @@ class Press:
         def size_of(name: str) -> int:
             return fresh[name] if name in fresh else self._upkeep.size_of(publisher, name)
 
-        installs = [packs[0].name, *parse_head(packs[0].head, None).index.packs]
+        installs = [packs[0].name, *packs[0].packs]
         updates = [
             Update(start, end, size_of(f"{bundle_name(course, end)}/{update_name(start)}"))
             for end, target in sorted(stated.items())
@@ -215,12 +209,12 @@ class Press:
             write_pack(folder, pack)
         shelf.put(folder / bundle_name(manifest.course.id, manifest.release) / MANIFEST_NAME, format_manifest(manifest))
 
-    def _sign(self, manifest: Manifest, releases: Sequence[Manifest], stated: Mapping[int, Target]) -> None:
+    def _sign(self, manifest: Manifest, releases: Sequence[int], stated: Mapping[int, Target]) -> None:
         """Sign the new release and what has changed of older ones; stop signing those beyond the chain."""
         course, publisher = manifest.course.id, manifest.publisher
         signed = self._signed(publisher, course)
         changed = {release: target for release, target in stated.items() if signed.get(release) != target}
-        beyond = [bundle_path(publisher, course, one.release) for one in releases if one.release not in stated]
+        beyond = [bundle_path(publisher, course, release) for release in releases if release not in stated]
         add = {bundle_path(publisher, course, release): target for release, target in changed.items()}
         self._authority.publish(publisher, add, beyond)
 
@@ -244,10 +238,6 @@ def _adjacent_only(custom: Mapping[str, Any], release: int) -> Mapping[str, Any]
     """What an older release still states: the update from the release before it, for chains."""
     updates = {name: cost for name, cost in custom.get("from", {}).items() if int(name) == release - 1}
     return {"from": updates} if updates else {}
-
-
-def _named(progress: Progress, what: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(what, done, total)
 
 
 def _route_name(pack: str) -> str:

@@ -4,6 +4,14 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+WORKER_BYTES = 512 * 2**20  # memory that one process needs to encode the largest frame, rounded up
+
+
+def count_workers() -> int:
+    """One for each core that this process may use, but no more than fit into three quarters of the machine's memory."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(len(os.sched_getaffinity(0)), memory * 3 // 4 // WORKER_BYTES))
+
 
 @dataclass(frozen=True, slots=True)
 class HubSettings:
@@ -13,7 +21,7 @@ class HubSettings:
     updates_kept: int = 8  # releases from which a direct update is offered, unless a course has its own number
     grace_days: int = 14  # for which a pack stays that metadata names no more, unless a course has its own
     chain_kept: int = 64  # releases from which a chain of adjacent updates is offered
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    workers: int = field(default_factory=count_workers)  # processes that encode
 
     @property
     def repository(self) -> Path:

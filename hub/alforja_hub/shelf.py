@@ -15,6 +15,7 @@ from typing import BinaryIO
 from alforja_packaging.errors import StoreError
 
 _READ = 1024 * 1024
+_HALF_WRITTEN = ".new"
 
 
 def put(path: Path, data: bytes) -> None:
@@ -66,10 +67,16 @@ def remove_folder(path: Path) -> None:
         shutil.rmtree(path)
 
 
+def remove_half_written(folder: Path) -> None:
+    """Remove what runs that were killed left in the folders of a folder; nobody else may be writing there."""
+    for path in folder.glob(f"*/*{_HALF_WRITTEN}"):
+        remove(path)
+
+
 @contextmanager
 def _fresh(path: Path, *, mode: int = 0o644, durable: bool = True) -> Iterator[BinaryIO]:
     """Give a file to write that takes the place of `path` once it is whole."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    fresh = path.with_name(f"{path.name}.{os.getpid()}{_HALF_WRITTEN}")
     with _reporting(path):
         _make_folder(path.parent)
         try:

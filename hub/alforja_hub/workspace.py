@@ -26,6 +26,9 @@ create table if not exists courses (
 create table if not exists published (
     course text not null, release integer not null, published_at text not null, primary key (course, release)
 ) strict;
+create table if not exists hasty (
+    course text not null, release integer not null, primary key (course, release)
+) strict;
 """
 
 
@@ -110,6 +113,21 @@ class Workspace:
                     "select release, published_at from published where course = ? order by 1", (course,)
                 ).fetchall()
             )
+
+    def note_haste(self, course: str, release: int, hasty: bool) -> None:
+        """Note whether frames of a release's first install were made in haste, so that a later one makes them anew."""
+        change = (
+            "insert or ignore into hasty values (?, ?)"
+            if hasty
+            else "delete from hasty where (course, release) = (?, ?)"
+        )
+        with self._notes() as db:
+            db.execute(change, (course, release))
+
+    def hasty(self, course: str) -> list[int]:
+        """The releases of a course whose first install was made in haste."""
+        with self._notes() as db:
+            return [row[0] for row in db.execute("select release from hasty where course = ?", (course,))]
 
     def _draft_path(self, course: str) -> Path:
         return self._root / "drafts" / course

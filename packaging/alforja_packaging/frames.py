@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from alforja_packaging import codec
+from alforja_packaging import codec, patch
 from alforja_packaging.errors import FormatError, VerifyError
+from alforja_packaging.patch import Readable, Scratch
 
 FRAME_MAX_BYTES: Final = 32 * 2**20  # format.md section 7: bases and output together, for a board of 1 GiB
+PATCH_MAX_BYTES: Final = 64 * 2**20  # what a patch gives; its bases lie on the disk, and have no bound
 PIECE_MAX_BYTES: Final = 8 * 2**20  # a larger file is cut, so that a film needs no more memory than a page
 PACK_MAX_BYTES: Final = 2**43  # format.md section 6.1: where a frame may end; as much as a file may have
 
@@ -20,7 +22,7 @@ _CHUNK_BYTES: Final = 64 * 1024
 
 
 Needs = int
-"""What a reader must be able to do to undo a frame, as bits (format.md section 7)."""
+"""What a reader must be able to do to undo a frame, as bits (format.md section 7.4)."""
 NEEDS_ZLIB: Final = 1  # a zlib that deflates as zlib.net's does, bit for bit
 NEEDS_JPEG_XL: Final = 2
 NEEDS_KNOWN: Final = NEEDS_ZLIB | NEEDS_JPEG_XL
@@ -63,27 +65,6 @@ class Frame:
         return sum(piece.length for piece in self.bases)
 
 
-class Readable(Protocol):
-    """A run of bytes that can be read by position: a frame's bases, or what has arrived of it."""
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        ...
-
-    def read(self, offset: int, length: int) -> bytes | bytearray:
-        """Give `length` bytes from `offset`. Raises StoreError when they cannot be read."""
-        ...
-
-
-class Scratch(Readable, Protocol):
-    """Room for what is too large for memory while one frame is decoded; it begins empty."""
-
-    def append(self, data: bytes) -> None:
-        """Lay bytes behind those that are there. Raises StoreError."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Material:
     """What a frame is made from: its compressed bytes, its bases, and room to work in. `what` names it in errors."""
@@ -110,11 +91,7 @@ class Kind(Protocol):
         """Raise FormatError when a frame breaks this kind's bounds."""
         ...
 
-    def encode(self, output: bytes, bases: bytes, options: codec.Options) -> bytes:
-        """Give the frame's compressed bytes."""
-        ...
-
-    def decode(self, material: Material, size: int) -> Iterator[bytes]:
+    def decode(self, material: Material, size: int) -> Iterator[bytes | memoryview]:
         """Yield exactly `size` bytes of output. Raises VerifyError, naming the frame."""
         ...
 
@@ -153,7 +130,20 @@ class _Prefix:
         return codec.decompress_after(_chunks(bases), bases.size, material.chunks(), size=size, what=material.what)
 
 
-KINDS: Final[dict[str, Kind]] = {"plain": _Plain(), "prefix": _Prefix()}
+class _Patch:
+    """Copies from bases, with differences and literals between; streams inside are packed again."""
+
+    def check(self, frame: Frame) -> None:
+        if frame.size > PATCH_MAX_BYTES:
+            raise FormatError(f"frame: gives {frame.size} bytes, more than {PATCH_MAX_BYTES}")
+
+    def decode(self, material: Material, size: int) -> Iterator[bytes | memoryview]:
+        return patch.apply(material.packed, material.bases, material.scratch, size, material.what)
+
+
+PLAIN: Final = _Plain()
+PREFIX: Final = _Prefix()
+KINDS: Final[dict[str, Kind]] = {"plain": PLAIN, "prefix": PREFIX, "patch": _Patch()}
 
 
 def check_frame(frame: Frame) -> None:
@@ -175,8 +165,10 @@ def decode(frame: Frame, material: Material) -> Iterator[tuple[Piece, bytes]]:
     """
     pieces = iter([piece for piece in frame.outputs if piece.length])
     piece, done = next(pieces, None), 0
+    given = 0
     for data in KINDS[frame.kind].decode(material, frame.size):
         view = memoryview(data)
+        given += len(view)
         while view:
             if piece is None:
                 raise VerifyError(f"{material.what}: gives more than it should")
@@ -185,6 +177,8 @@ def decode(frame: Frame, material: Material) -> Iterator[tuple[Piece, bytes]]:
             view, done = view[len(run) :], done + len(run)
             if done == piece.length:
                 piece, done = next(pieces, None), 0
+    if given != frame.size:
+        raise VerifyError(f"{material.what}: gives {given} of the {frame.size} bytes it should")
 
 
 def cut(content: int, size: int) -> Sequence[Piece]:

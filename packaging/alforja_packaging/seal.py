@@ -10,9 +10,10 @@ from typing import Final
 
 import numpy as np
 
-from alforja_packaging.frames import FRAME_MAX_BYTES, KINDS, Frame, Piece, cut
+from alforja_packaging.frames import FRAME_MAX_BYTES, PLAIN, PREFIX, Frame, Piece, cut
 from alforja_packaging.layout import Part, is_text, part_of
 from alforja_packaging.manifest import File, Manifest
+from alforja_packaging.patching import LEVEL_MAX, Unfolded, make_patch
 from alforja_packaging.similarity import Candidate, Features, Pool
 
 CORE_FRAME_BYTES: Final = 256 * 1024  # on the wire, by rule of thumb: the price of taking one lesson alone
@@ -20,7 +21,9 @@ RICH_FRAME_BYTES: Final = 4 * 2**20
 TEXT_SHRINKS_BY: Final = 6  # the rule of thumb
 INSTALL_FRAME_MAX_BYTES: Final = 16 * 2**20  # plain: leaves as much for bases
 ANCHOR_MAX_BYTES: Final = 4 * 2**20
-UPDATE_FRAME_BYTES: Final = 24 * 2**20  # with same-path bases; leaves 8 MiB for bases found by likeness
+UPDATE_FRAME_BYTES: Final = 32 * 2**20
+UPDATE_FRAME_COST_BYTES: Final = 2**20  # on the wire, by rule of thumb: an update is seldom taken in part
+UPDATE_REACH_BYTES: Final = 96 * 2**20  # of bases: finding covers takes a hub five bytes for each
 
 SURE_MIN_BYTES: Final = 64 * 1024  # of a base: below it, sampling may miss what it shares
 UPDATE_WORTH: Final = 64  # a base must serve for one byte in so many of its own
@@ -30,7 +33,7 @@ INSTALL_PLAIN_WITHIN: Final = 0.03  # and what a tie must save, or the frame doe
 FeaturesOf = Callable[[bytes, Piece], Features]
 """Features of a piece of the content with a digest."""
 
-_HARDEST = {"compression_level": 22, "target_length": 4096}
+_HARDEST = {"compression_level": LEVEL_MAX, "target_length": 4096}
 _TRIAL_MAX_BYTES = 8 * 2**20  # bases and output up to which every setting is tried
 _INCOMPRESSIBLE = 0.995
 
@@ -41,6 +44,16 @@ class Draft:
 
     outputs: tuple[Piece, ...]
     bases: tuple[Piece, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """A frame that is encoded: its kind, its bytes, the places of the bases it needs, and what its reader must know."""
+
+    kind: str
+    data: bytes
+    bases: tuple[int, ...] = ()
+    needs: int = 0
 
 
 def school_order(manifest: Manifest) -> Sequence[tuple[Part, int]]:
@@ -91,7 +104,7 @@ def plan_update(manifest: Manifest, held: Manifest, features_of: FeaturesOf) -> 
     resembles it most: held files, and outputs of earlier frames.
     """
     new = [number for _, number in school_order(manifest) if manifest.contents[number].digest not in held.number_of]
-    groups = list(_update_groups(manifest, held, new))
+    groups = list(_update_groups(manifest, held, new, features_of))
     return list(_with_bases(manifest, held, groups, features_of, anchor=()))
 
 
@@ -123,28 +136,53 @@ def find_kept(manifest: Manifest, earlier: Manifest, frames: Iterable[Frame]) ->
         kept = still
 
 
-def encode(output: bytes, bases: bytes, *, plain_if_within: float = 0.0) -> tuple[str, bytes]:
-    """Encode one frame by every setting worth trying; give the kind and bytes of the smallest.
+def encode(output: bytes, bases: Sequence[bytes], *, plain_if_within: float = 0.0, level: int = LEVEL_MAX) -> Encoding:
+    """Encode one frame by every kind and setting worth trying; give the smallest.
+
+    Below the highest `level` of zstd only zstd is tried, at that level: for haste.
 
     A frame without bases is preferred if it is larger by no more than the part
     `plain_if_within`: it holds for longer, as no other frame's fate is its own.
     """
-    plain = KINDS["plain"]
-    probe = plain.encode(output, b"", {"compression_level": 3})
-    if not bases:
-        opaque = len(probe) > _INCOMPRESSIBLE * len(output)
-        best = probe if opaque else min(probe, plain.encode(output, b"", _HARDEST), key=len)
-        return "plain", best
-    reaches = (1, 0) if len(output) + len(bases) <= _TRIAL_MAX_BYTES else (1,)
-    prefix = min(
-        (KINDS["prefix"].encode(output, bases, _HARDEST | {"enable_long_distance_matching": far}) for far in reaches),
-        key=len,
-    )
-    if len(prefix) > len(probe) // 2:  # otherwise no effort without bases comes near
-        alone = min(probe, plain.encode(output, b"", _HARDEST), key=len)
-        if len(alone) <= len(prefix) * (1 + plain_if_within):
-            return "plain", alone
-    return "prefix", prefix
+    alone = _encode_alone(output, level)
+    if not any(bases):
+        return alone
+    found = [_encode_patch(output, bases, level), *_encode_prefix(output, bases, level)]
+    best = min(found, key=lambda one: len(one.data))
+    return alone if len(alone.data) <= len(best.data) * (1 + plain_if_within) else best
+
+
+def _encode_alone(output: bytes, level: int) -> Encoding:
+    probe = PLAIN.encode(output, b"", {"compression_level": 3})
+    if len(probe) > _INCOMPRESSIBLE * len(output):
+        return Encoding("plain", probe)
+    plain = Encoding("plain", min(probe, PLAIN.encode(output, b"", _options(level)), key=len))
+    return min(plain, _encode_patch(output, (), level), key=lambda one: len(one.data))
+
+
+def _options(level: int) -> dict[str, int]:
+    return _HARDEST if level == LEVEL_MAX else {"compression_level": level}
+
+
+def _encode_patch(output: bytes, bases: Sequence[bytes], level: int) -> Encoding:
+    made = make_patch(Unfolded(output), bases, level=level)
+    return Encoding("patch", made.data, made.bases)
+
+
+def _encode_prefix(output: bytes, bases: Sequence[bytes], level: int) -> Iterator[Encoding]:
+    """The last bases, as many as there is room for: the best ones come last."""
+    room = FRAME_MAX_BYTES - len(output)
+    kept: list[int] = []
+    for place in reversed(range(len(bases))):
+        if len(bases[place]) > room:
+            break
+        room -= len(bases[place])
+        kept.append(place)
+    prefix = b"".join(bases[place] for place in reversed(kept))
+    if prefix:
+        for far in (1, 0) if len(output) + len(prefix) <= _TRIAL_MAX_BYTES and level == LEVEL_MAX else (1,):
+            data = PREFIX.encode(output, prefix, _options(level) | {"enable_long_distance_matching": far})
+            yield Encoding("prefix", data, tuple(reversed(kept)))
 
 
 def _install_groups(manifest: Manifest, order: Iterable[tuple[Part, int]]) -> Iterator[tuple[Piece, ...]]:
@@ -165,19 +203,41 @@ def _install_groups(manifest: Manifest, order: Iterable[tuple[Part, int]]) -> It
         yield _texts_first(manifest, group)
 
 
-def _update_groups(manifest: Manifest, held: Manifest, new: Iterable[int]) -> Iterator[tuple[Piece, ...]]:
+def _update_groups(
+    manifest: Manifest, held: Manifest, new: Iterable[int], features_of: FeaturesOf
+) -> Iterator[tuple[Piece, ...]]:
+    """Cut what is new into groups, by size and by what each is likely to cost on the wire."""
+    known = _features_of_all(held, features_of)
     group: list[Piece] = []
     cost = 0
     for number in new:
-        for piece in cut(number, manifest.contents[number].size):
-            add = piece.length + _size(_default_bases(manifest, held, [piece]))
-            if group and cost + add > UPDATE_FRAME_BYTES:
+        content = manifest.contents[number]
+        for piece in cut(number, content.size):
+            add = _novel_bytes(piece, features_of(content.digest, piece), known)
+            add //= TEXT_SHRINKS_BY if is_text(content.path) else 1
+            if group and (cost + add > UPDATE_FRAME_COST_BYTES or _size(group) + piece.length > UPDATE_FRAME_BYTES):
                 yield tuple(group)
                 group, cost = [], 0
             group.append(piece)
             cost += add
     if group:
         yield tuple(group)
+
+
+def _features_of_all(manifest: Manifest, features_of: FeaturesOf) -> Features:
+    found = [
+        features_of(content.digest, piece)
+        for number, content in enumerate(manifest.contents)
+        for piece in cut(number, content.size)
+    ]
+    return np.unique(np.concatenate(found)) if found else np.empty(0, dtype=np.uint64)
+
+
+def _novel_bytes(piece: Piece, features: Features, known: Features) -> int:
+    """How many bytes of a piece are likely nowhere among what is known; all of them where nothing can be told."""
+    if not features.size:
+        return piece.length
+    return piece.length * (features.size - int(np.isin(features, known).sum())) // features.size
 
 
 def _texts_first(manifest: Manifest, group: Iterable[Piece]) -> tuple[Piece, ...]:
@@ -230,8 +290,9 @@ def _with_bases(
             known = features.get(piece)
             if known is not None:
                 wanted = np.setdiff1d(wanted, known, assume_unique=True)
+        reach = UPDATE_REACH_BYTES if held else FRAME_MAX_BYTES - _size(group)
         found = pool.rank(
-            wanted, frame=frame, budget=FRAME_MAX_BYTES - _size(group) - _size(default),
+            wanted, frame=frame, budget=reach - _size(default),
             without=[place_of[piece] for piece in default if piece in place_of],
         )  # fmt: skip
         # The best ones last: the nearer a match, the cheaper its offset.

@@ -6,7 +6,7 @@ processes measured; the machine may be noisy, so compare ratios within one run.
 
 import argparse
 import sys
-from pathlib import Path
+import time
 
 from tests.bench import page, results, scale, small, wire
 from tests.bench.measure import ROOT, SAMPLES
@@ -20,19 +20,19 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.row and asked.what not in {"wire", "scale"}:
         parser.error("--row: say of what, as in `wire --row site:v2-v3`")
-    if asked.what == "wire" and asked.list:
+    if asked.list:
         print("\n".join(row.name for row in wire.all_rows()))
         return 0
+    if not SAMPLES.is_dir() and asked.what in {"all", "wire"}:
+        print(f"{SAMPLES} is not here: nothing to measure", file=sys.stderr)
+        return 1
     fine = True
-    if asked.what != "render" and not asked.render:
-        if not SAMPLES.is_dir() and asked.what in {"all", "wire"}:
-            print(f"{SAMPLES} is not here: nothing to measure", file=sys.stderr)
-            return 1
+    if asked.what != "page":
         with results.one_run_at_a_time():
             fine = _measure(asked)
     if not asked.row:
-        asked.page.write_text(page.render())
-        print(f"{asked.page}: written")
+        PAGE.write_text(page.render())
+        print(f"{PAGE}: written")
     return 0 if fine else 1
 
 
@@ -41,10 +41,10 @@ def _measure(asked: argparse.Namespace) -> bool:
     fine = True
     if asked.what in {"all", "wire"}:
         for row in [wire.row_named(name) for name in asked.row] or wire.all_rows():
-            print(row.name, flush=True)
-            sync = not asked.only_tools and (bool(asked.row) or not wire.is_done(row, any_code=asked.any_code))
-            fine &= wire.measure_row(row, sync=sync, with_tools=not asked.skip_tools, again=asked.retry)
-            print(page.line_of(row), flush=True)
+            started = time.monotonic()
+            ours = not asked.only_tools and (bool(asked.row) or not wire.is_done(row, any_code=asked.any_code))
+            fine &= wire.measure_row(row, ours=ours, others=not asked.skip_tools, again=asked.retry)
+            print(f"{page.line_of(row)}, {time.monotonic() - started:.0f} s", flush=True)
     if asked.what in {"all", "scale"}:
         courses = [scale.course_named(name) for name in asked.row] or [
             course
@@ -60,11 +60,9 @@ def _measure(asked: argparse.Namespace) -> bool:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("what", nargs="?", default="all", choices=("all", "wire", "scale", "small", "render"))
+    parser.add_argument("what", nargs="?", default="all", choices=("all", "wire", "scale", "small", "page"))
     parser.add_argument("--row", action="append", default=[], metavar="NAME", help="this row only, anew; no page")
     parser.add_argument("--list", action="store_true", help="name all rows")
-    parser.add_argument("--render", action="store_true", help="only write the page")
-    parser.add_argument("--page", type=Path, default=PAGE, help="where the page goes; docs/benchmarks.md")
     parser.add_argument("--any-code", action="store_true", help="rows that earlier code measured are good enough")
     parser.add_argument("--skip-tools", action="store_true", help="Alforja alone")
     parser.add_argument("--only-tools", action="store_true", help="other tools alone")

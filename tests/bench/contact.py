@@ -3,12 +3,12 @@
 import json
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tests.bench.measure import Cost, folder_size, run, serving
-from tests.bench.proxy import CountingProxy
+from tests.bench.measure import folder_size, run, serving
+from tests.bench.proxy import Count, CountingProxy
 
 PUBLISHER = "bench"
 _PUBLISH_TIMEOUT_S = 3600.0
@@ -16,13 +16,14 @@ _PUBLISH_TIMEOUT_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """What one sync took. `by_kind` adds up to all bytes."""
+    """What one sync took. `trust`, `head`, `frames` and `headers` add up to all bytes both ways."""
 
-    up: int
-    down: int
+    trust: int  # metadata
+    head: int  # index and manifest
+    frames: int
+    headers: int  # of all requests and answers
     requests: int
     content_requests: int
-    by_kind: dict[str, int]
     node_cpu_s: float
     node_wall_s: float
     node_peak_mib: float
@@ -30,8 +31,8 @@ class Sync:
 
     @property
     def total(self) -> int:
-        """Bytes both ways."""
-        return self.up + self.down
+        """All bytes, both ways."""
+        return self.trust + self.head + self.frames + self.headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,7 @@ class Release:
     tree_bytes: int
     repository_bytes: int
     manifest_bytes: int
-    trust_bytes: int  # what a node is sent that holds all but this release
-    costs: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+    heads: Mapping[str, int]  # of each pack by its path, as the hub states it
 
 
 def make_hub(hub: Path) -> None:
@@ -60,22 +56,20 @@ def make_hub(hub: Path) -> None:
 def publish(hub: Path, tree: Path, course: str, *, timeout_s: float = _PUBLISH_TIMEOUT_S) -> Release:
     """Import a tree as it is, and publish it."""
     home = ("--home", str(hub))
-    after = hub / "repository" / "trust" / "after"
     run("alforja-hub", *home, "import", str(tree), "--course", course, "--as", "folder", timeout_s=timeout_s)
-    held = max((path.name for path in after.iterdir()), key=int, default="") if after.is_dir() else ""
     cost = run("alforja-hub", *home, "publish", course, "--json", timeout_s=timeout_s)
     said = json.loads(cost.output)
-    bundle = hub / "repository" / "bundles" / PUBLISHER / f"{course}.{said['release']}"
+    bundle = f"bundles/{PUBLISHER}/{course}.{said['release']}"
     return Release(
         hub_cpu_s=cost.cpu_s, hub_wall_s=cost.wall_s, hub_peak_mib=cost.peak_mib,
         tree_bytes=folder_size(tree), repository_bytes=folder_size(hub / "repository"),
-        manifest_bytes=_size_of(bundle / "manifest"), trust_bytes=_size_of(after / held) if held else 0,
-        costs=said.get("costs", {}),
+        manifest_bytes=(hub / "repository" / bundle / "manifest").stat().st_size,
+        heads={f"{bundle}/{pack}": stated["index"] for pack, stated in said["costs"].items()},
     )  # fmt: skip
 
 
-def sync(hub: Path, node: Path, tree: Path, course: str) -> Sync:
-    """Sync a node with a hub; it is made and subscribed if it is not there."""
+def sync(hub: Path, node: Path, tree: Path, course: str, heads: Mapping[str, int]) -> Sync:
+    """Sync a node with a hub; it is made and subscribed if it is not there. `heads` are those it may ask for."""
     home = ("--home", str(node))
     with serving(hub) as port, CountingProxy(port) as proxy:
         if not node.exists():
@@ -83,13 +77,16 @@ def sync(hub: Path, node: Path, tree: Path, course: str) -> Sync:
             run("alforja-node", *home, "init", "--root", str(root), "--source", proxy.url)
             run("alforja-node", *home, "subscribe", f"{PUBLISHER}/{course}")
         count = proxy.reset()
-        cost = run("alforja-node", *home, "sync", "--source", proxy.url, "--json")
+        cost = run("alforja-node", *home, "sync", "--source", proxy.url)
         proxy.reset()
         start_cpu_s = min(run("alforja-node", *home, "sync", "--source", proxy.url).cpu_s for _ in range(3))
     check(node, tree, course)
+    trust = sum(length for path, length in count.bodies if path.startswith("trust/"))
+    content = [(path, length) for path, length in count.bodies if path.startswith("bundles/")]
+    head = sum(heads.get(path, 0) for path in dict(content))
     return Sync(
-        count.up, count.down, count.requests, count.content_requests, _kinds(cost), cost.cpu_s, cost.wall_s,
-        cost.peak_mib, start_cpu_s,
+        trust, head, sum(length for _, length in content) - head, _headers(count), len(count.bodies), len(content),
+        cost.cpu_s, cost.wall_s, cost.peak_mib, start_cpu_s,
     )  # fmt: skip
 
 
@@ -102,14 +99,5 @@ def check(node: Path, tree: Path, course: str) -> None:
     shutil.rmtree(target)
 
 
-def _kinds(cost: Cost) -> dict[str, int]:
-    report = json.loads(cost.output)
-    return {
-        kind: moved["received"] + moved["sent"]
-        for kind, moved in report.items()
-        if isinstance(moved, dict) and "received" in moved
-    }
-
-
-def _size_of(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+def _headers(count: Count) -> int:
+    return count.up + count.down - sum(length for _, length in count.bodies)

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -239,6 +240,18 @@ def make_image(packages: Path, folder: Path) -> None:
         data[at : at + size] = dice.randbytes(size)
     middle = len(data) * 5 // 8
     _write(folder / "v2" / "disk.img", data[:middle] + dice.randbytes(3000) + data[middle:])
+
+
+def make_stamped(site: Path, folder: Path) -> None:
+    """A site of which nothing changes but the time in every page's foot: its generator ran again, a day later."""
+    for version in (1, 2):
+        shutil.copytree(site, folder / f"v{version}")
+        dice = random.Random(version)
+        now = datetime.fromtimestamp(_DAY_SECONDS, UTC) + timedelta(days=version)
+        for path in sorted((folder / f"v{version}").rglob("*.html")):
+            now += timedelta(milliseconds=dice.randrange(20, 900))
+            page, end, rest = path.read_bytes().rpartition(b"</body>")
+            path.write_bytes(page + f"<p>Built {now:%Y-%m-%d %H:%M:%S}</p>\n".encode() + end + rest)
 
 
 def make_moved(packages: Path, folder: Path) -> None:

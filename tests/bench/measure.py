@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLES = ROOT.parent / "shared" / "samples"
+SAMPLES = Path(os.environ.get("ALFORJA_SAMPLES", ROOT.parent / "shared" / "samples"))
 BIN = Path(sys.executable).parent
 
 
@@ -24,11 +24,11 @@ class CommandFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one command took."""
+    """What one command took, its children included."""
 
     cpu_s: float
     wall_s: float
-    peak_mib: float
+    peak_mib: float  # each process at its own highest: what they took together was no more
     output: str
 
 
@@ -43,13 +43,18 @@ def run(program: str, *arguments: str, timeout_s: float = 7200) -> Cost:
             env=environment(),
             start_new_session=True,
         )
-        assert process.stdout is not None
         timer = threading.Timer(timeout_s, kill_session, (process.pid,))
         timer.daemon = True
         timer.start()
-        with peak_memory(process.pid) as peak, session_cpu(process.pid) as workers:
-            output = process.stdout.read().decode()
-        timer.cancel()
+        assert process.stdout is not None
+        try:
+            with _watched(process.pid) as seen, process.stdout as said:
+                output = said.read().decode()
+        except BaseException:  # a run that is cut leaves no hub at work
+            kill_session(process.pid)
+            raise
+        finally:
+            timer.cancel()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
@@ -57,8 +62,9 @@ def run(program: str, *arguments: str, timeout_s: float = 7200) -> Cost:
             late = time.perf_counter() - started > timeout_s
             why = f"took more than {timeout_s:.0f} s" if late else f"ended with {process.returncode}"
             raise CommandFailed(f"{program} {' '.join(arguments)} {why}: {errors.read().decode()[-2000:]}")
-    cpu_s = usage.ru_utime + usage.ru_stime + sum(workers.values())
-    return Cost(cpu_s, time.perf_counter() - started, peak[0] / 1024, output)
+    cpu_s = usage.ru_utime + usage.ru_stime + sum(one.cpu_s for one in seen.values() if not one.waited_for)
+    peak_mib = sum(one.peak_kib for one in seen.values()) / 1024
+    return Cost(cpu_s, time.perf_counter() - started, peak_mib, output)
 
 
 def kill_session(pid: int) -> None:
@@ -67,42 +73,40 @@ def kill_session(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-@contextmanager
-def peak_memory(pid: int) -> Iterator[list[int]]:
-    """Watch the highest resident memory of a process, in KiB.
+@dataclass(slots=True)
+class _Seen:
+    """A process, as it was last seen."""
 
-    Not from `wait4`: that counts the memory of this process, from which it was forked.
+    cpu_s: float
+    peak_kib: int
+    waited_for: bool  # then its CPU is part of what the watched process is told to have taken
+
+
+@contextmanager
+def _watched(leader: int) -> Iterator[dict[int, _Seen]]:
+    """Watch a process that leads its session, and its children.
+
+    Memory is not from `wait4`: that counts the memory of this process, from which it was forked.
     """
-    peak, stop = [0], threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(0.003):
-            with suppress(OSError):
-                found = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-                peak[0] = max([peak[0], *map(int, found)])
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        stop.set()
-        thread.join()
-
-
-@contextmanager
-def session_cpu(pid: int) -> Iterator[dict[int, float]]:
-    """Watch the CPU seconds of the worker processes that a process starts; they are not its children to wait for."""
-    seen: dict[int, float] = {}
+    seen: dict[int, _Seen] = {}
     stop, tick = threading.Event(), os.sysconf("SC_CLK_TCK")
 
+    def look(proc: Path) -> None:
+        with suppress(OSError, IndexError):
+            pid, fields = int(proc.name), (proc / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == leader:
+                found = re.search(r"VmHWM:\s+(\d+)", (proc / "status").read_text())
+                peak_kib = max(int(found[1]) if found else 0, seen[pid].peak_kib if pid in seen else 0)
+                cpu_s = (int(fields[11]) + int(fields[12])) / tick
+                seen[pid] = _Seen(cpu_s, peak_kib, waited_for=leader in (pid, int(fields[1])))
+
     def watch() -> None:
-        while not stop.wait(0.05):
-            for path in Path("/proc").glob("[0-9]*/stat"):
-                with suppress(OSError, IndexError):
-                    fields = path.read_text().rpartition(")")[2].split()
-                    if int(fields[3]) == pid and int(path.parent.name) != pid:
-                        seen[int(path.parent.name)] = (int(fields[11]) + int(fields[12])) / tick
+        while not stop.is_set():
+            for proc in Path("/proc").glob("[0-9]*"):
+                look(proc)
+            for _ in range(10):
+                look(Path(f"/proc/{leader}"))
+                stop.wait(0.004)
 
     thread = threading.Thread(target=watch)
     thread.start()

@@ -7,21 +7,36 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tests.bench import results, scale, tools, trees, wire
+from tests.bench.contact import Sync
 from tests.bench.measure import SAMPLES
 from tests.bench.tools import TIMEOUT_S, Tool
 from tests.bench.wire import Row
 
 Found = dict[str, Any]
+Known = tuple[Row, Found | None, list[Found]]
+_PLAIN_INSTALL = "tar, zstd -19"  # what a first install's goal is told by
+_OWN_TRANSPORT = {tool.name for tool in tools.UPDATE_TOOLS if tool.own_transport}
 _HEADING = """# Benchmarks
 
-Measured on {machine}, {cores} cores, Python {python}. `make bench` measures what is not measured yet and writes this
-page. `make bench-tools` brings what it compares with. `make bench-wire ARGS="--row site:v2-v3"` measures one row anew.
-Results are kept in `.bench/`, so a run that was cut goes on.
+Measured on {machine}, {cores} cores, Python {python}.
 
-Bytes are exact. They are counted at a proxy between node and hub: requests and answers, headers and bodies, both ways;
-trust metadata, manifest and frames. For other tools only the bytes of the delta are counted: no transport (rsync:
-its own), no signatures, no manifest. CPU seconds and memory are of the processes measured. The machine is shared, so
-compare within this page.
+| command | what it does |
+| --- | --- |
+| `make bench-tools` | brings the tools that Alforja is compared with, or names their Debian packages |
+| `make bench-wire` | bytes, CPU and memory of every row, beside other tools |
+| `make bench` | that, how cost grows with a course, and small things |
+| `make bench-wire ARGS="--row site:v2-v3"` | one row anew; `--list` names all |
+| `make bench ARGS=page` | writes this page from what is kept |
+
+The trees are made of the samples in `../shared/samples`, or where `ALFORJA_SAMPLES` points. Results are kept in
+`.bench/` (`make BENCH=FOLDER`), so a run that was cut goes on. A tool is measured once for its version and two trees;
+Alforja is measured anew when its code has changed.
+
+Bytes are exact. Ours are counted at a proxy between node and hub, all of them, both ways: *trust* metadata, the pack's
+*head* (index and manifest), *frames*, and the *headers* of requests and answers. Of rsync all bytes of its protocol are
+counted, both ways. To every other tool's bytes the headers of one request and its answer are added, as many as ours
+take in the same row; no signatures, no manifest. Ratios are of these sums. CPU seconds and memory are of the processes
+measured. The machine is shared, so compare within this page.
 
 Every sync was checked: `alforja-node export`, then `diff -r` against the tree that was published.
 
@@ -59,23 +74,24 @@ def _by(what: str) -> str:
     return f"Made by `python -m tests.bench {what}`.\n"
 
 
-def _code(rows: Iterable[tuple[Row, Found | None, list[Found]]]) -> str:
+def _code(rows: Iterable[Known]) -> str:
     known = [
         *(found for _, found, _ in rows),
         *(results.get("scale", course.name) for course in scale.COURSES),
         results.get("small", "things"),
     ]
     measured = [found for found in known if found and "failed" not in found]
-    states = sorted({f"{found.get('commit') or 'no commit'}, code {found['code']}" for found in measured})
-    if len(states) > 1:
-        return f"**Not one state of the code:** rows were measured at {'; '.join(states)}."
-    return f"Measured at {states[0]}." if states else "No row is measured yet."
+    codes = sorted({found["code"] for found in measured})
+    commits = sorted({found["commit"] or "no commit" for found in measured})
+    if len(codes) > 1:
+        return f"**Not one state of the code:** rows were measured at {', '.join(codes)} ({', '.join(commits)})."
+    return f"Measured with code {codes[0]} ({', '.join(commits)})." if codes else "No row is measured yet."
 
 
 # Rows.
 
 _COLUMNS = (
-    "row", "bytes", "up", "down", "requests", "trust", "manifest", "frames", "best other", "ratio", "node CPU s",
+    "row", "bytes", "trust", "head", "frames", "headers", "requests", "best other", "ratio", "node CPU s",
     "of these to start", "zstd -d, sha256 CPU s", "times", "times, less start", "node peak MiB",
 )  # fmt: skip
 
@@ -85,60 +101,73 @@ def _table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join([*head, *("| " + " | ".join(line) + " |" for line in lines)]) + "\n"
 
 
-def _total(found: Found | None) -> int | None:
-    return found["sync"]["up"] + found["sync"]["down"] if found and "sync" in found else None
+def _sync(found: Found | None) -> Sync | None:
+    return Sync(**found["sync"]) if found and "sync" in found else None
 
 
-def _best(others: Iterable[Found]) -> Found | None:
-    return min((other for other in others if "bytes" in other), key=lambda other: int(other["bytes"]), default=None)
+def _best(others: Iterable[Found], sync: Sync | None) -> tuple[str, int] | None:
+    """The tool that needs the least, and how much."""
+    needs = [(other["tool"], _sum(other, sync)) for other in others if "bytes" in other]
+    return min(needs, key=lambda one: one[1], default=None)
+
+
+def _sum(other: Found, sync: Sync | None) -> int:
+    """Bytes of a tool, with a request and its answer if it has no transport of its own."""
+    if sync is None or other["tool"] in _OWN_TRANSPORT:
+        return int(other["bytes"])
+    return int(other["bytes"]) + round(sync.headers / sync.requests)
 
 
 def _ratio(found: Found | None, others: Iterable[Found]) -> float | None:
-    total, best = _total(found), _best(others)
-    return total / best["bytes"] if total and best else None
+    sync = _sync(found)
+    best = _best(others, sync)
+    return sync.total / best[1] if sync and best else None
 
 
 def _cells(row: Row, found: Found | None, others: list[Found]) -> list[str]:
-    total, best, ratio = _total(found), _best(others), _ratio(found, others)
-    other = f"{best['tool']} {best['bytes']:,}" if best else "-"
-    if found is None or total is None:
-        why = f"skipped: {found['failed']}" if found else "not measured"
-        return [row.name, why, *["-"] * 6, other, *["-"] * 7]
-    sync, reference = found["sync"], found["reference_cpu_s"]
-    cells = [row.name, f"{total:,}", f"{sync['up']:,}", f"{sync['down']:,}"]
-    cells += [f"{sync['requests']}", *(f"{sync['by_kind'].get(kind, 0):,}" for kind in ("trust", "manifest", "frames"))]
-    cells += [other, f"{ratio:.3f}" if ratio else "-", f"{sync['node_cpu_s']:.2f}", f"{sync['start_cpu_s']:.2f}"]
-    times = [f"{_times(found):.1f}", f"{_times(found, less_start=True):.1f}"]
-    return [*cells, f"{reference:.2f}", *times, f"{sync['node_peak_mib']:.0f}"]
+    sync, ratio = _sync(found), _ratio(found, others)
+    best = _best(others, sync)
+    other = f"{best[0]} {best[1]:,}" if best else "-"
+    if found is None or sync is None:
+        why = f"skipped: {_short(found['failed'])}" if found else "not measured"
+        return [row.name, why, *["-"] * 5, other, *["-"] * 7]
+    counts = (sync.total, sync.trust, sync.head, sync.frames, sync.headers, sync.requests)
+    cells = [row.name, *(f"{count:,}" for count in counts), other, f"{ratio:.3f}" if ratio else "-"]
+    cells += [f"{sync.node_cpu_s:.2f}", f"{sync.start_cpu_s:.2f}", f"{found['reference_cpu_s']:.2f}"]
+    return [*cells, f"{_times(found):.1f}", f"{_times(found, less_start=True):.1f}", f"{sync.node_peak_mib:.0f}"]
 
 
 def _times(found: Found, *, less_start: bool = False) -> float:
     """The node's CPU by that of the reference, of which a hundredth of a second is the least that can be told."""
-    sync = found["sync"]
-    node: float = sync["node_cpu_s"] - (sync["start_cpu_s"] if less_start else 0)
+    sync = Sync(**found["sync"])
+    node = sync.node_cpu_s - (sync.start_cpu_s if less_start else 0)
     reference: float = max(found["reference_cpu_s"], 0.01)
     return max(0.0, node) / reference
 
 
-def _rows_table(rows: Iterable[tuple[Row, Found | None, list[Found]]]) -> str:
+def _rows_table(rows: Iterable[Known]) -> str:
     return _table(_COLUMNS, [_cells(*one) for one in rows])
 
 
-def _tools_table(rows: Iterable[tuple[Row, Found | None, list[Found]]], compared: Sequence[Tool]) -> str:
+def _tools_table(rows: Iterable[Known], compared: Sequence[Tool]) -> str:
     lines = []
     for row, found, others in rows:
         by_name = {other["tool"]: other for other in others}
-        total = _total(found)
+        sync = _sync(found)
         lines.append([
-            row.name, f"{total:,}" if total else "-", *(_said(by_name.get(tool.name)) for tool in compared),
+            row.name, f"{sync.total:,}" if sync else "-", *(_said(by_name.get(tool.name)) for tool in compared),
         ])  # fmt: skip
-    return _table(("bytes", "alforja", *(tool.name for tool in compared)), lines)
+    return _table(("bytes", "alforja", *(f"{tool.name}" for tool in compared)), lines)
 
 
 def _said(other: Found | None) -> str:
     if other is None:
         return "not measured"
-    return f"{other['bytes']:,}" if "bytes" in other else str(other["failed"]).split("\n")[0][:60].replace("|", "/")
+    return f"{other['bytes']:,}" if "bytes" in other else _short(other["failed"])
+
+
+def _short(why: str) -> str:
+    return why.split("\n", maxsplit=1)[0][:80].replace("|", "/")
 
 
 # What it comes to.
@@ -148,32 +177,38 @@ def _geometric_mean(values: Sequence[float]) -> float:
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
-def _summary(updates: Sequence[Any], installs: Sequence[Any]) -> str:
-    groups: tuple[tuple[str, list[Any]], ...] = (
-        ("updates", list(updates)),
+def _summary(updates: Sequence[Known], installs: Sequence[Known]) -> str:
+    groups: tuple[tuple[str, Sequence[Known]], ...] = (
+        ("updates", updates),
         ("updates, samples' own versions", [one for one in updates if one[0].family.real]),
         ("updates, derived trees", [one for one in updates if not one[0].family.real]),
-        ("first installs", list(installs)),
+        ("first installs", installs),
+        (
+            f"first installs, by `{_PLAIN_INSTALL}` alone",
+            [
+                (row, found, [other for other in others if other["tool"] == _PLAIN_INSTALL])
+                for row, found, others in installs
+            ],
+        ),
     )
     lines = []
     for name, group in groups:
-        known = [(ratio, one) for one in group if (ratio := _ratio(one[1], one[2])) is not None]
+        known = [(ratio, row, found) for row, found, others in group if found and (ratio := _ratio(found, others))]
         if not known:
             lines.append([name, f"0 of {len(group)}", *["-"] * 6])
             continue
-        worst, (row, _, _) = max(known, key=lambda one: one[0])
-        slow, slower = (max(_times(one[1], less_start=less) for _, one in known) for less in (True, False))
-        peak = max(one[1]["sync"]["node_peak_mib"] for _, one in known)
-        mean = _geometric_mean([ratio for ratio, _ in known])
+        worst, row, _ = max(known, key=lambda one: one[0])
+        times = [f"{max(_times(found, less_start=less) for *_, found in known):.1f}" for less in (False, True)]
+        peak = max(found["sync"]["node_peak_mib"] for *_, found in known)
+        mean = _geometric_mean([ratio for ratio, *_ in known])
         lines.append([
-            name, f"{len(known)} of {len(group)}", f"{mean:.3f}", f"{worst:.3f}", row.name, f"{slower:.1f}",
-            f"{slow:.1f}", f"{peak:.0f}",
+            name, f"{len(known)} of {len(group)}", f"{mean:.3f}", f"{worst:.3f}", row.name, *times, f"{peak:.0f}",
         ])  # fmt: skip
     head = "A ratio is Alforja's bytes by those of the best other tool on the same row; below 1 is smaller.\n\n"
     tail = (
         "\nThe goal for a node's CPU is at most 2 times `zstd -d` and sha256 of the same bytes. For a small tree\n"
         "Python alone needs more to start. So both are told: with the start, and less what a contact needs that finds\n"
-        "nothing new (the least of three).\n"
+        "nothing new (the least of three). The reference, too, is the least of three; the node ran once.\n"
     )
     columns = (
         "rows", "measured", "geometric mean", "worst", "in", "most CPU, times", "less start", "highest node peak MiB",
@@ -181,20 +216,20 @@ def _summary(updates: Sequence[Any], installs: Sequence[Any]) -> str:
     return head + _table(columns, lines) + tail
 
 
-def _per_tool(updates: Sequence[Any], installs: Sequence[Any]) -> str:
+def _per_tool(updates: Sequence[Known], installs: Sequence[Known]) -> str:
     lines = []
     for what, rows, compared in (("updates", updates, tools.UPDATE_TOOLS), ("installs", installs, tools.INSTALL_TOOLS)):
         for tool in compared:
             values = [
-                other["bytes"] / total
+                sync.total / _sum(other, sync)
                 for _, found, others in rows
                 for other in others
-                if other["tool"] == tool.name and "bytes" in other and (total := _total(found))
+                if other["tool"] == tool.name and "bytes" in other and (sync := _sync(found))
             ]
-            mean = f"{_geometric_mean(values):.2f}" if values else "-"
-            ends = [f"{min(values):.2f}", f"{max(values):.2f}"] if values else ["-", "-"]
+            mean = f"{_geometric_mean(values):.3f}" if values else "-"
+            ends = [f"{min(values):.3f}", f"{max(values):.3f}"] if values else ["-", "-"]
             lines.append([what, tool.name, f"{len(values)} of {len(rows)}", mean, *ends])
-    columns = ("on", "tool", "rows", "its bytes by Alforja's, geometric mean", "least", "most")
+    columns = ("on", "tool", "rows", "Alforja's bytes by its, geometric mean", "least", "most")
     return _table(columns, lines)
 
 
@@ -236,7 +271,7 @@ def _release_cells(found: Found) -> list[str]:
     return [*sizes, f"{found['hub_cpu_s']:.1f}", f"{found['hub_wall_s']:.1f}"]
 
 
-def _tool_list(rows: Iterable[tuple[Row, Found | None, list[Found]]]) -> str:
+def _tool_list(rows: Iterable[Known]) -> str:
     versions: dict[str, set[str]] = {}
     for _, _, others in rows:
         for other in others:
@@ -267,7 +302,7 @@ def _scale() -> str:
         size = [course.name, f"{course.files:,}", f"{course.size / 10**9:g}"]
         if found is None or "failed" in found:
             why = found["failed"] if found else "by option: `--big`" if course.big else "not measured"
-            lines.append([*size, str(why).split("\n")[0][:80], *["-"] * 9])
+            lines.append([*size, _short(str(why)), *["-"] * 9])
         else:
             lines.append(size + _scale_cells(found))
     columns = (
@@ -279,39 +314,31 @@ def _scale() -> str:
         "frames. Files are synthetic: text, and media that nothing can compress.\n"
     )
     goal_columns = (
-        "course", "files", "changed", "contact bytes", "content requests", "trust", "manifest", "trust and manifest",
-        "the same without headers", "goal",
+        "course", "files", "changed", "contact bytes", "content requests", "trust", "head", "trust and head", "frames",
+        "headers", "goal",
     )  # fmt: skip
     return f"{text}\n{_table(columns, lines)}\n{_table(goal_columns, goals)}"
 
 
 def _scale_cells(found: Found) -> list[str]:
-    first, second, install, update = (found[part] for part in ("first", "second", "install", "update"))
+    first, second, install, update = found["first"], found["second"], Sync(**found["install"]), Sync(**found["update"])
     return [
         f"{first['hub_wall_s']:.1f}", f"{first['hub_cpu_s']:.1f}", f"{second['hub_wall_s']:.1f}",
-        f"{second['hub_cpu_s']:.1f}", f"{install['up'] + install['down']:,}", f"{update['up'] + update['down']:,}",
-        f"{second['manifest_bytes']:,}", f"{_head(second):,}", f"{install['node_peak_mib']:.0f}",
-        f"{update['node_peak_mib']:.0f}",
+        f"{second['hub_cpu_s']:.1f}", f"{install.total:,}", f"{update.total:,}", f"{second['manifest_bytes']:,}",
+        f"{update.head:,}", f"{install.node_peak_mib:.0f}", f"{update.node_peak_mib:.0f}",
     ]  # fmt: skip
 
 
 def _goal_line(course: scale.Course, found: Found | None) -> list[str]:
     size = [course.name, f"{course.files:,}", f"{course.changed}"]
     if found is None or "failed" in found:
-        return [*size, str(found["failed"])[:80] if found else "not measured", *["-"] * 5, course.goal]
-    update, second = found["update"], found["second"]
-    trust, manifest = (update["by_kind"].get(kind, 0) for kind in ("trust", "manifest"))
-    plain = f"{second['trust_bytes'] + _head(second):,} ({second['trust_bytes']:,} and {_head(second):,})"
-    return [
-        *size, f"{update['up'] + update['down']:,}", f"{update['content_requests']}", f"{trust:,}", f"{manifest:,}",
-        f"{trust + manifest:,}", plain, course.goal,
-    ]  # fmt: skip
-
-
-def _head(release: Found) -> int:
-    """Bytes of the head of the update's pack, as the hub states them."""
-    updates = [cost for name, cost in release["costs"].items() if name != "install"]
-    return min((int(cost["index"]) for cost in updates), default=0)
+        return [*size, _short(found["failed"]) if found else "not measured", *["-"] * 6, course.goal]
+    update = Sync(**found["update"])
+    counts = (
+        update.total, update.content_requests, update.trust, update.head, update.trust + update.head, update.frames,
+        update.headers,
+    )  # fmt: skip
+    return [*size, *(f"{count:,}" for count in counts), course.goal]
 
 
 def _small() -> str:

@@ -1,28 +1,23 @@
 """A proxy that counts what passes, and an ear on the loopback interface that counts packets."""
 
 import asyncio
+import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 
 @dataclass(slots=True)
 class Count:
-    """Bytes of TCP payload each way, and requests: all, and those for content."""
+    """Bytes of TCP payload each way, and what was asked for: the path of each request, and the length of its answer."""
 
     up: int = 0
     down: int = 0
-    requests: int = 0
-    content_requests: int = 0
-
-    @property
-    def total(self) -> int:
-        """Bytes both ways."""
-        return self.up + self.down
+    bodies: list[tuple[str, int]] = field(default_factory=list)
 
 
 class CountingProxy:
@@ -49,29 +44,46 @@ class CountingProxy:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
 
     async def _listen(self) -> int:
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
         return int(self._server.sockets[0].getsockname()[1])
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        to_hub_reader, to_hub = await asyncio.open_connection("127.0.0.1", self._target)
-        await asyncio.gather(self._copy(reader, to_hub, up=True), self._copy(to_hub_reader, writer, up=False))
+    async def _close(self) -> None:
+        self._server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, up: bool) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_hub, to_hub = await asyncio.open_connection("127.0.0.1", self._target)
+        await asyncio.gather(self._copy(reader, to_hub, self._asked), self._copy(from_hub, writer, self._answered))
+
+    async def _copy(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, note: Callable[[bytes], None]
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
-                if up:
-                    self.count.up += len(data)
-                    self.count.requests += data.count(b"\r\n\r\n")
-                    self.count.content_requests += data.count(b"GET /bundles/")
-                else:
-                    self.count.down += len(data)
+                note(data)
                 writer.write(data)
                 await writer.drain()
         writer.close()
+
+    def _asked(self, data: bytes) -> None:
+        self.count.up += len(data)
+        self.count.bodies += [(path.decode(), 0) for path in re.findall(rb"^GET /(\S+) HTTP", data, re.MULTILINE)]
+
+    def _answered(self, data: bytes) -> None:
+        self.count.down += len(data)
+        # A node asks for one thing at a time, so an answer never begins within what is read of the one before.
+        length = re.match(rb"HTTP/1\.1 2.*?\r\ncontent-length: (\d+)\r\n", data, re.IGNORECASE | re.DOTALL)
+        if length:
+            self.count.bodies[-1] = (self.count.bodies[-1][0], int(length[1]))
 
 
 @contextmanager

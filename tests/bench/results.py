@@ -19,10 +19,9 @@ from typing import Any
 from tests.bench.measure import ROOT
 
 _ROOMS = ("packaging", "hub", "node")
-_CODERS = ("backports.zstd", "hdiffpatch", "numpy", "lepton-jpeg-python")
+_CODERS = ("backports.zstd", "hdiffpatch", "numpy", "pillow-jxl-plugin")
 
 
-@cache
 def scratch() -> Path:
     """The folder; made if it is not there."""
     folder = Path(os.environ.get("ALFORJA_BENCH", ROOT / ".bench")).absolute()

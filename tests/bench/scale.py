@@ -85,16 +85,16 @@ def _measured(course: Course, work: Path) -> dict[str, object]:
     texts = list(_make(course, tree))
     contact.make_hub(hub)
     first = contact.publish(hub, tree, "scale", timeout_s=_PUBLISH_TIMEOUT_S)
-    install = contact.sync(hub, node, tree, "scale")
+    install = contact.sync(hub, node, tree, "scale", first.heads)
     dice = random.Random(f"{course.name} changed")
     for path in dice.sample(texts, course.changed):
         lines = path.read_text().split("\n")
         lines[len(lines) // 2] = _sentence(dice)
         path.write_text("\n".join(lines))
     second = contact.publish(hub, tree, "scale", timeout_s=_PUBLISH_TIMEOUT_S)
-    update = contact.sync(hub, node, tree, "scale")
+    update = contact.sync(hub, node, tree, "scale", second.heads)
     return {
-        "first": first.as_dict(), "install": asdict(install), "second": second.as_dict(), "update": asdict(update),
+        "first": asdict(first), "install": asdict(install), "second": asdict(second), "update": asdict(update),
     }  # fmt: skip
 
 

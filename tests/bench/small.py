@@ -35,7 +35,7 @@ def measure_small_things() -> None:
             run("alforja-node", *home, "sync")
     times = sorted(run("alforja-node", "--help").wall_s for _ in range(10))
     found = {
-        "up": count.up, "down": count.down, "requests": count.requests, "heard": heard,
+        "up": count.up, "down": count.down, "requests": len(count.bodies), "heard": heard,
         "idle_mib": idle_memory(node), "help_s": [times[0], times[5]], "code": results.code_digest(),
         "commit": results.commit(),
     }  # fmt: skip

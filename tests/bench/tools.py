@@ -5,12 +5,14 @@ A tool that is missing, fails or is too slow is told so. Results are kept by too
 
 import gzip
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -54,10 +56,18 @@ class Tool:
     how: str  # what is run and counted, for the page; a result is only good for the same words
     bring: str  # how to get it
     measure: Callable[[Job], int]
+    own_transport: bool = False  # bytes are counted with the tool's own protocol
 
 
-def measure(tool: Tool, old: Path | None, new: Path, *, again: bool = False) -> dict[str, Any]:
-    """What a tool needs; from what is kept, if it is there."""
+def measure(compared: Sequence[Tool], old: Path | None, new: Path, *, again: bool = False) -> list[dict[str, Any]]:
+    """What each tool needs; from what is kept, if it is there. Several at once: only their bytes matter."""
+    for tree in filter(None, (old, new)):
+        make_tar(tree)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda tool: _measured(tool, old, new, again), compared))
+
+
+def _measured(tool: Tool, old: Path | None, new: Path, again: bool) -> dict[str, Any]:
     version = tool.version()
     if not version:
         return {"tool": tool.name, "failed": "not here"}
@@ -65,9 +75,9 @@ def measure(tool: Tool, old: Path | None, new: Path, *, again: bool = False) -> 
     kept = results.get("tools", kept_as)
     if kept is not None and not (again and "failed" in kept):
         return kept
-    work = results.scratch() / "work"
+    work = results.scratch() / "work" / kept_as
     shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
+    work.mkdir(parents=True)
     base = old or new
     started = time.monotonic()
     job = Job(base, new, make_tar(base), make_tar(new), work, started + TIMEOUT_S)
@@ -217,7 +227,7 @@ import sys
 from pathlib import Path
 import hdiffpatch
 old, new, patch, compression = sys.argv[1:]
-config = hdiffpatch.ZStdConfig(level=22) if compression == "zstd" else hdiffpatch.Lzma2Config(level=9)
+config = hdiffpatch.ZStdConfig(22, 27) if compression == "zstd" else hdiffpatch.Lzma2Config(9, 27)
 Path(patch).write_bytes(hdiffpatch.diff(Path(old).read_bytes(), Path(new).read_bytes(), config))
 """
 _DETOOLS = """
@@ -310,7 +320,7 @@ UPDATE_TOOLS = (
     Tool(
         "rsync -z (zstd)", _program("rsync", "--version"),
         "`rsync -az --zc=zstd --zl=19 --checksum --no-whole-file --delete`: bytes sent and received", "apt: rsync",
-        _rsync,
+        _rsync, own_transport=True,
     ),
     Tool(
         "rdiff, zstd -19", _program("rdiff", "--version"), "on tars: the signature, and the delta packed by `zstd -19`",
@@ -343,11 +353,13 @@ UPDATE_TOOLS = (
     ),
     Tool("bsdiff", _program("bsdiff"), "`bsdiff` on tars", "apt: bsdiff", _bsdiff),
     Tool(
-        "HDiffPatch zstd", _module("hdiffpatch"), "`hdiffpatch.diff` on tars, zstd level 22", "PyPI: hdiffpatch",
+        "HDiffPatch zstd", _module("hdiffpatch"),
+        "`hdiffpatch.diff` on tars, zstd level 22, window 2^27", "PyPI: hdiffpatch",
         _hdiffpatch("zstd"),
     ),
     Tool(
-        "HDiffPatch LZMA2", _module("hdiffpatch"), "`hdiffpatch.diff` on tars, LZMA2 level 9", "PyPI: hdiffpatch",
+        "HDiffPatch LZMA2", _module("hdiffpatch"),
+        "`hdiffpatch.diff` on tars, LZMA2 level 9, window 2^27", "PyPI: hdiffpatch",
         _hdiffpatch("lzma2"),
     ),
     Tool("detools", _module("detools"), "`detools.create_patch` on tars, LZMA", "PyPI: detools", _detools),

@@ -61,6 +61,10 @@ def _database(folder: Path) -> None:
     derive.make_database(tree(FAMILIES["media"], 1) / "content.sqlite", folder)
 
 
+def _stamped(folder: Path) -> None:
+    derive.make_stamped(tree(FAMILIES["site"], 1), folder)
+
+
 _EPUB = "EPUBs, some texts edited, zipped anew by "
 FAMILIES: Mapping[str, Family] = {
     family.name: family
@@ -75,6 +79,7 @@ FAMILIES: Mapping[str, Family] = {
         Family("epub-jszip", _EPUB + "JSZip", 2, _zipped_by("jszip"), False, False),
         Family("sqlite", "a database: rows changed, added, deleted; VACUUM", 2, _database, False, False),
         Family("image", "8 MiB of a disk: 200 small edits, an insertion", 2, _from(derive.make_image), False, False),
+        Family("stamped", "a site of which every page tells when it was built", 2, _stamped, False, False),
         Family("moved", "lessons split, merged, renamed; sections moved", 2, _from(derive.make_moved), False, False),
         Family("jpeg", "all JPEGs of the packages", 1, _from(derive.make_jpegs), True, False),
     )

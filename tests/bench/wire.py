@@ -59,46 +59,35 @@ def is_done(row: Row, *, any_code: bool) -> bool:
     return found is not None and "failed" not in found and (any_code or found["code"] == results.code_digest())
 
 
-def measure_row(row: Row, *, sync: bool, with_tools: bool, again: bool) -> bool:
-    """Measure one row: the sync, and other tools where they are not kept. Whether nothing of ours failed."""
+def measure_row(row: Row, *, ours: bool, others: bool, again: bool = False) -> bool:
+    """Measure one row: our sync, and other tools where they are not kept. Whether nothing of ours failed."""
     try:
         old, new = tree(row.family, row.old) if row.old else None, tree(row.family, row.new)
     except NotHere as missing:
-        results.put("rows", row.name, {"row": row.name, "failed": str(missing), "code": results.code_digest()})
-        print(f"{row.name}: skipped: {missing}", flush=True)
+        results.put("rows", row.name, {"failed": str(missing), "code": results.code_digest()})
         return True
-    if sync:
-        results.put("rows", row.name, _measured_or_failed(row))
-    if with_tools:
-        found = []
-        for tool in tools.UPDATE_TOOLS if old else tools.INSTALL_TOOLS:
-            found.append(tools.measure(tool, old, new, again=again))
-            print(f"  {tool.name}: {found[-1].get('bytes', found[-1].get('failed'))}", flush=True)
-        results.put("others", row.name, {"tools": found})
-    return "failed" not in (results.get("rows", row.name) or {})
+    if others:
+        compared = tools.UPDATE_TOOLS if old else tools.INSTALL_TOOLS
+        results.put("others", row.name, {"tools": tools.measure(compared, old, new, again=again)})
+    if not ours:
+        return True
+    found = _measured_or_failed(row, old, new)
+    results.put("rows", row.name, found)
+    return "failed" not in found
 
 
-def _measured_or_failed(row: Row) -> dict[str, Any]:
+def _measured_or_failed(row: Row, old: Path | None, new: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {"code": results.code_digest(), "commit": results.commit()}
     try:
-        return _measure_sync(row)
+        chain = _chain_of(row.family)
+        sync = chain.update(row.old, row.new) if row.old else chain.install(row.new)
+        found |= {"sync": asdict(sync), "reference_cpu_s": tools.reference_cpu(old, new) if tools.ZSTD() else 0}
     except (CommandFailed, subprocess.CalledProcessError) as failed:
-        print(f"{row.name}: failed: {failed}", flush=True)
-        return {"row": row.name, "failed": str(failed), "code": results.code_digest()}
-
-
-def _measure_sync(row: Row) -> dict[str, Any]:
-    started, chain, course = results.code_digest(), _chain_of(row.family), row.family.name
-    old, new = tree(row.family, row.old) if row.old else None, tree(row.family, row.new)
-    sync = chain.update(row.old, row.new) if row.old else chain.install(row.new)
-    return {
-        "row": row.name,
-        # Somebody may edit the code while it is measured: then nobody knows what was.
-        "code": started if results.read_code_digest() == started else f"{started}, edited meanwhile",
-        "commit": results.commit(),
-        "sync": asdict(sync),
-        "release": results.get("releases", f"{course}-v{row.new}"),
-        "reference_cpu_s": tools.reference_cpu(old, new),
-    }
+        found["failed"] = str(failed)
+    # Somebody may edit the code while it is measured: then nobody knows what was.
+    if results.read_code_digest() != found["code"]:
+        found["code"] += ", edited meanwhile"
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +108,14 @@ class _Chain:
             else:
                 contact.make_hub(fresh)
             release = contact.publish(fresh, tree(self.family, version), self.family.name)
-            results.put("releases", f"{self.family.name}-v{version}", release.as_dict())
+            results.put("releases", f"{self.family.name}-v{version}", asdict(release))
             fresh.rename(hub)
         return hub
 
     def install(self, version: int) -> contact.Sync:
         """Install `version` on a new node, which is kept."""
         fresh, node = self._fresh_node(), self.folder / f"node{version}"
-        sync = contact.sync(self.hub(version), fresh, tree(self.family, version), self.family.name)
+        sync = self._sync(fresh, version)
         shutil.rmtree(node, ignore_errors=True)
         fresh.rename(node)
         return sync
@@ -138,9 +127,20 @@ class _Chain:
             self.install(old)
         fresh = self._fresh_node()
         shutil.copytree(node, fresh, symlinks=True)
-        sync = contact.sync(self.hub(new), fresh, tree(self.family, new), self.family.name)
+        sync = self._sync(fresh, new)
         shutil.rmtree(fresh)
         return sync
+
+    def _sync(self, node: Path, version: int) -> contact.Sync:
+        hub, heads = self.hub(version), dict[str, int]()
+        for release in range(1, version + 1):
+            found = results.get("releases", f"{self.family.name}-v{release}")
+            assert found
+            # A first install may take frames out of an earlier one, whose head it leaves.
+            heads |= {
+                path: size for path, size in found["heads"].items() if release == version or "/install" not in path
+            }
+        return contact.sync(hub, node, tree(self.family, version), self.family.name, heads)
 
     def _fresh_node(self) -> Path:
         # What a run left that was cut: half a node would make the next row cheaper, or dearer, than it is.

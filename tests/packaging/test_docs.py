@@ -16,9 +16,11 @@ from alforja_node.session import NEXT, State, pause_s
 from alforja_node.settings import NodeSettings
 from alforja_node.sources.http import STALL_TIMEOUT_S
 from alforja_node.transfer.contact import _SYNC_EVERY_BYTES, _SYNC_EVERY_S
-from alforja_packaging import index, layout, manifest, trustdelta
+from alforja_packaging import closing, index, layout, manifest, patch, seal, streams, trustdelta
 from alforja_packaging.codec import PREFIX_MIN_BYTES, WINDOW_MAX_BYTES
-from alforja_packaging.frames import FRAME_MAX_BYTES, KINDS, PACK_MAX_BYTES, PIECE_MAX_BYTES
+from alforja_packaging.frames import FRAME_MAX_BYTES, KINDS, PACK_MAX_BYTES, PATCH_MAX_BYTES, PIECE_MAX_BYTES
+from alforja_packaging.patching import Patch
+from alforja_packaging.recipe import Recipe
 from alforja_packaging.seal import CORE_FRAME_BYTES
 from tests.simulators.hub import make_manifest
 from tests.simulators.packs import contents_of, seal_update
@@ -71,7 +73,16 @@ def power(size: int) -> str:
         f"| none | output at most {mib(FRAME_MAX_BYTES)} |",
         f"bases and output together at most {mib(FRAME_MAX_BYTES)} |",
         f"one of fewer than {PREFIX_MIN_BYTES} bytes counts as none",
-        f"The window of either is at most {mib(WINDOW_MAX_BYTES)}",
+        f"The window of zstd is at most {mib(WINDOW_MAX_BYTES)}",
+        f"| output at most {mib(PATCH_MAX_BYTES)} |",
+        f"the prefix's length, at most {mib(patch.PREFIX_MAX_BYTES)}",
+        f"at least 4096 and at most {mib(patch.DICTIONARY_MAX_BYTES)}",
+        f"the recipe has at most {mib(patch.RECIPE_MAX_BYTES)}",
+        f"at most {streams.OPENED_MAX_RATIO} times the output and {mib(patch.SPARE_BYTES)}",
+        f"opened at most {mib(closing.OPENED_MAX_BYTES)}",
+        f"Streams are at most {streams.DEPTH_MAX} deep",
+        f"between its parts, at most {mib(streams.GAPS_MAX_BYTES)}",
+        f"what they give have at most {mib(streams.TOKENS_MAX_BYTES)}",
         f"pieces of at most {mib(PIECE_MAX_BYTES)}",
         f"Versions are at most {power(trustdelta.VERSION_MAX)}",
         f"at most {mib(trustdelta.DELTA_MAX_BYTES)} on the wire and names at most {trustdelta.FILES_MAX} files",
@@ -170,7 +181,8 @@ def test_comments_point_at_sections_that_exist() -> None:
 
 
 @pytest.mark.skipif(not all(map(shutil.which, ["bash", "zstd", "jq", "sha256sum"])), reason="needs zstd and jq")
-def test_what_the_law_says_of_checking_by_hand_can_be_done(tmp_path: Path) -> None:
+def test_what_the_law_says_of_checking_by_hand_can_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "make_patch", lambda unfolded, *_: Patch(unfolded.plain + b" " * 9, (), Recipe()))
     words = b" ".join(b"word%d" % number for number in range(900))
     old = {"a.html": words, "b/c.css": words[:400], "z.png": bytes(range(256))}
     new = old | {"a.html": words[:999] + b"!" + words[1_000:], "d.txt": words[2_000:3_000]}

@@ -8,11 +8,21 @@ from hypothesis import strategies as st
 
 from alforja_packaging import frames
 from alforja_packaging.errors import FormatError, VerifyError
-from alforja_packaging.frames import FRAME_MAX_BYTES, KINDS, PACK_MAX_BYTES, PIECE_MAX_BYTES, Frame, Piece
+from alforja_packaging.frames import (
+    FRAME_MAX_BYTES,
+    KINDS,
+    PACK_MAX_BYTES,
+    PIECE_MAX_BYTES,
+    PLAIN,
+    PREFIX,
+    Frame,
+    Piece,
+)
+from alforja_packaging.patching import Unfolded, make_patch
 from alforja_packaging.unseal import InMemory
 
-PLAIN = Frame("plain", 0, 0, 1, (Piece(0, 0, 10),))
-PREFIX = Frame("prefix", 0, 0, 1, (Piece(0, 0, 10),), (Piece(1, 0, 10),))
+IN_PLAIN = Frame("plain", 0, 0, 1, (Piece(0, 0, 10),))
+IN_PREFIX = Frame("prefix", 0, 0, 1, (Piece(0, 0, 10),), (Piece(1, 0, 10),))
 
 
 def wide(size: int) -> tuple[Piece, ...]:
@@ -33,8 +43,8 @@ def test_a_file_is_cut_into_pieces_that_join_to_the_whole(size: int) -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        PLAIN, PREFIX, replace(PLAIN, outputs=wide(FRAME_MAX_BYTES)), replace(PLAIN, outputs=wide(0)),
-        replace(PREFIX, outputs=wide(FRAME_MAX_BYTES - 10)), replace(PLAIN, pack=1, offset=PACK_MAX_BYTES - 1),
+        IN_PLAIN, IN_PREFIX, replace(IN_PLAIN, outputs=wide(FRAME_MAX_BYTES)), replace(IN_PLAIN, outputs=wide(0)),
+        replace(IN_PREFIX, outputs=wide(FRAME_MAX_BYTES - 10)), replace(IN_PLAIN, pack=1, offset=PACK_MAX_BYTES - 1),
     ],
 )  # fmt: skip
 def test_a_frame_within_its_bounds_is_taken(frame: Frame) -> None:
@@ -44,17 +54,17 @@ def test_a_frame_within_its_bounds_is_taken(frame: Frame) -> None:
 @pytest.mark.parametrize(
     ("frame", "words"),
     [
-        (replace(PLAIN, kind="patch"), "unknown to this program"),
-        (replace(PLAIN, outputs=()), "gives nothing"),
-        (replace(PLAIN, length=0), "lies nowhere"),
-        (replace(PLAIN, length=-1), "lies nowhere"),
-        (replace(PLAIN, offset=-1), "lies nowhere"),
-        (replace(PLAIN, offset=PACK_MAX_BYTES), "where no pack reaches"),
-        (replace(PLAIN, bases=(Piece(1, 0, 1),)), "kind plain: has bases"),
-        (replace(PREFIX, bases=()), "kind prefix: has no bases"),
-        (replace(PREFIX, bases=(Piece(1, 0, 0),)), "kind prefix: has no bases"),
-        (replace(PLAIN, outputs=wide(FRAME_MAX_BYTES + 1)), "more than 33554432"),
-        (replace(PREFIX, outputs=wide(FRAME_MAX_BYTES)), "33554442 bytes with its bases, more than 33554432"),
+        (replace(IN_PLAIN, kind="smoke"), "unknown to this program"),
+        (replace(IN_PLAIN, outputs=()), "gives nothing"),
+        (replace(IN_PLAIN, length=0), "lies nowhere"),
+        (replace(IN_PLAIN, length=-1), "lies nowhere"),
+        (replace(IN_PLAIN, offset=-1), "lies nowhere"),
+        (replace(IN_PLAIN, offset=PACK_MAX_BYTES), "where no pack reaches"),
+        (replace(IN_PLAIN, bases=(Piece(1, 0, 1),)), "kind plain: has bases"),
+        (replace(IN_PREFIX, bases=()), "kind prefix: has no bases"),
+        (replace(IN_PREFIX, bases=(Piece(1, 0, 0),)), "kind prefix: has no bases"),
+        (replace(IN_PLAIN, outputs=wide(FRAME_MAX_BYTES + 1)), "more than 33554432"),
+        (replace(IN_PREFIX, outputs=wide(FRAME_MAX_BYTES)), "33554442 bytes with its bases, more than 33554432"),
     ],
 )
 def test_a_frame_beyond_its_bounds_is_refused(frame: Frame, words: str) -> None:
@@ -68,7 +78,7 @@ def test_what_a_kind_encodes_it_decodes_into_its_pieces(kind: str, data: st.Data
     lengths = data.draw(st.lists(st.integers(0, 400), min_size=1, max_size=5))
     output = data.draw(st.binary(min_size=sum(lengths), max_size=sum(lengths)))
     bases = b"" if kind == "plain" else data.draw(st.binary(min_size=1, max_size=300))
-    packed = KINDS[kind].encode(output, bases, {})
+    packed = encode(kind, output, bases)
     outputs = tuple(Piece(number, 3 * number, length) for number, length in enumerate(lengths))
     held = (Piece(99, 0, len(bases)),) if bases else ()
     frame = Frame(kind, 0, 0, len(packed), outputs, held)
@@ -87,19 +97,25 @@ def test_what_a_kind_encodes_it_decodes_into_its_pieces(kind: str, data: st.Data
 
 @pytest.mark.parametrize("size", [9, 11])
 def test_output_of_another_size_is_refused(size: int) -> None:
-    packed = KINDS["plain"].encode(bytes(size), b"", {})
+    packed = PLAIN.encode(bytes(size), b"", {})
     with pytest.raises(VerifyError, match=r"^frame 3: gives"):
-        list(frames.decode(PLAIN, material(packed, what="frame 3")))
+        list(frames.decode(IN_PLAIN, material(packed, what="frame 3")))
 
 
 def test_other_bases_give_as_many_other_bytes_which_their_digests_tell() -> None:
     words = b" ".join(b"word%d" % number for number in range(200))
-    packed = KINDS["prefix"].encode(words[:500], words, {})
+    packed = PREFIX.encode(words[:500], words, {})
     frame = Frame("prefix", 0, 0, len(packed), wide(500), (Piece(1, 0, len(words)),))
     given_back = b"".join(data for _, data in frames.decode(frame, material(packed, words[::-1])))
 
     assert len(given_back) == 500
     assert given_back != words[:500]
+
+
+def encode(kind: str, output: bytes, bases: bytes) -> bytes:
+    if kind == "patch":
+        return make_patch(Unfolded(output), [bases]).data
+    return (PLAIN if kind == "plain" else PREFIX).encode(output, bases, {})
 
 
 def material(packed: bytes, bases: bytes = b"", what: str = "frame") -> frames.Material:

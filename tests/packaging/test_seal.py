@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alforja_packaging import frames, seal
-from alforja_packaging.frames import KINDS, Frame
+from alforja_packaging.frames import PLAIN, Frame
 from alforja_packaging.manifest import Manifest
 from alforja_packaging.seal import Draft
 from alforja_packaging.similarity import find_features
@@ -26,6 +26,7 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         (frames, "PIECE_MAX_BYTES", PIECE), (frames, "FRAME_MAX_BYTES", FRAME), (seal, "FRAME_MAX_BYTES", FRAME),
         (seal, "CORE_FRAME_BYTES", 700), (seal, "RICH_FRAME_BYTES", 900), (seal, "INSTALL_FRAME_MAX_BYTES", GROUP),
         (seal, "ANCHOR_MAX_BYTES", 800), (seal, "UPDATE_FRAME_BYTES", GROUP),
+        (seal, "UPDATE_REACH_BYTES", FRAME - GROUP),
     ]:  # fmt: skip
         monkeypatch.setattr(module, name, value)
 
@@ -185,7 +186,8 @@ def check_bases(planned: Iterable[Frame | Draft], manifest: Manifest, shift: int
                 assert given_bytes.get(base.content - shift) == manifest.contents[base.content - shift].size
         assert len(set(frame.bases)) == len(frame.bases)
         assert all(base.length for base in frame.bases)
-        assert sum(piece.length for piece in (*frame.outputs, *frame.bases)) <= FRAME
+        assert sum(piece.length for piece in frame.outputs) <= GROUP
+        assert shift or sum(piece.length for piece in (*frame.outputs, *frame.bases)) <= FRAME
         for piece in frame.outputs:
             given_bytes[piece.content] = given_bytes.get(piece.content, 0) + piece.length
 
@@ -237,20 +239,20 @@ def test_kept_frames_are_wholly_of_use(history: list[Tree]) -> None:
 @ANY
 def test_the_frame_chosen_is_never_larger_than_one_without_bases(seed: int, size: int, base: int, reach: int) -> None:
     output, bases = some_bytes(seed, size), some_bytes(base, reach)
-    kind, packed = seal.encode(output, bases)
-    plain = KINDS["plain"].encode(output, b"", {})
+    made = seal.encode(output, [bases])
+    plain = PLAIN.encode(output, b"", {})
 
-    assert len(packed) <= len(plain)
-    assert kind == "plain" or bases
+    assert len(made.data) <= len(plain)
+    assert bases or not made.bases
 
 
 def test_a_tie_is_left_out_where_it_saves_little() -> None:
     output = some_bytes(0, 1_400)
     bases = output[:30] + some_bytes(1, 400)
 
-    assert seal.encode(output, bases)[0] == "prefix"
-    assert seal.encode(output, bases, plain_if_within=0.5)[0] == "plain"
-    assert seal.encode(output, output, plain_if_within=0.5)[0] == "prefix"
+    assert seal.encode(output, [bases]).bases
+    assert not seal.encode(output, [bases], plain_if_within=0.5).bases
+    assert seal.encode(output, [output], plain_if_within=0.5).bases
 
 
 def test_a_big_file_is_cut_and_its_old_bytes_at_the_same_place_are_its_bases() -> None:

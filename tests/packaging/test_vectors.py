@@ -33,7 +33,7 @@ def test_a_stored_pack_gives_its_release(name: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stored_frame_gives_its_output(kind: str) -> None:
-    stored = (FOLDER / f"frame.{kind}.zst").read_bytes()
+    stored = (FOLDER / f"frame.{kind}").read_bytes()
     bases = InMemory(b"" if kind == "plain" else BASES)
 
     assert b"".join(KINDS[kind].decode(Material(InMemory(stored), bases, InMemory(), "vector"), len(OUTPUT))) == OUTPUT

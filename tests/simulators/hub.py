@@ -6,7 +6,7 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
-from alforja_hub.build import Builder, kept_frames, write_pack
+from alforja_hub.build import Builder, Kept, kept_frames, write_pack
 from alforja_node.offers import Offer
 from alforja_packaging.course import Course, Lesson, Section
 from alforja_packaging.frames import Frame
@@ -54,15 +54,14 @@ class SimulatedHub:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         folder = self.repository / "bundles" / self.publisher
-        kept: tuple[Any, Any] = ((), ())
+        kept = Kept()
         if releases:
             older = releases[-1][0]
             name = f"{course}.{older.release}/install"
             index = parse_head((folder / name).read_bytes(), None).index
             kept = kept_frames(manifest, older, index.frames, index.packs, name)
-        packs = [self._builder.install(manifest, *kept, progress=_quiet)]
         held = [older for older, _ in reversed(releases[-updates_kept:])]
-        packs += [self._builder.update(manifest, older, _quiet) for older in held]
+        packs = self._builder.build(manifest, kept, held, _quiet)
         for pack in packs:
             write_pack(folder, pack)
         digest, length = sign_name(manifest)
@@ -106,5 +105,5 @@ def make_manifest(publisher: str, course: str, release: int, tree: Tree) -> Mani
     )
 
 
-def _quiet(done: int, total: int) -> None:
+def _quiet(what: str, done: int, total: int) -> None:
     pass

@@ -83,9 +83,10 @@ def _finish(
         if isinstance(one, Frame):
             frames.append(one)
             continue
-        kind, body = seal.encode(_join(one.outputs, new), _join(one.bases, [*old, *new]))
-        frames.append(Frame(kind, 0, 0, len(body), one.outputs, one.bases if kind != "plain" else ()))
-        bodies.append(body)
+        made = seal.encode(_join(one.outputs, new), [_join([base], [*old, *new]) for base in one.bases])
+        bases = tuple(one.bases[place] for place in made.bases)
+        frames.append(Frame(made.kind, 0, 0, len(made.data), one.outputs, bases, made.needs))
+        bodies.append(made.data)
     index = Index(held.release if held else None, tuple(frames), moves, packs)
     return Sealed(manifest, format_head(index, manifest, held, elide=elide) + b"".join(bodies))
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from alforja_packaging.course import Course, Lesson, Section
-from alforja_packaging.frames import KINDS
+from alforja_packaging.frames import PLAIN, PREFIX
 from alforja_packaging.index import sign_name
 from alforja_packaging.manifest import File, Manifest, format_manifest
+from alforja_packaging.patching import Unfolded, make_patch
 from alforja_packaging.trustdelta import Change, format_delta
 from tests.simulators.packs import Sealed, contents_of, seal_install, seal_update
 
@@ -63,8 +64,11 @@ OUTPUT = b"<ul>\n" + BASES[500:] + b"</ul>\n<ul>\n" + BASES[:500] + b"</ul>\n"
 
 def frames() -> Mapping[str, bytes]:
     """One frame of each kind, of the same output; `frame.bases` are those of the kind that has any."""
-    bases = {"plain": b"", "prefix": BASES}
-    return {f"frame.{name}.zst": kind.encode(OUTPUT, bases[name], {}) for name, kind in KINDS.items()}
+    return {
+        "frame.plain": PLAIN.encode(OUTPUT, b"", {}),
+        "frame.prefix": PREFIX.encode(OUTPUT, BASES, {}),
+        "frame.patch": make_patch(Unfolded(OUTPUT), [BASES]).data,
+    }
 
 
 def canonical() -> Mapping[str, bytes]:

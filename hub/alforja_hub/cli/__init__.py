@@ -21,7 +21,7 @@ _COMMANDS = {
     "prune": "Remove packs that no release needs any more.",
     "keys": "Renew metadata, and replace keys.",
 }
-_EXTRA = ("lxml", "numpy", "segno")
+_EXTRA = ("hdiffpatch", "lxml", "numpy", "segno")
 
 
 @click.group(

@@ -4,10 +4,12 @@ import fcntl
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from multiprocessing.process import BaseProcess
 
 import click
 
@@ -41,7 +43,10 @@ def open_workspace(settings: HubSettings) -> Workspace:
 
 @contextmanager
 def one_change_at_a_time(settings: HubSettings) -> Iterator[None]:
-    """Hold the lock that lets only one command change a hub. Raises RequestError when it is held."""
+    """Hold the lock that lets only one command change a hub. Raises RequestError when it is held.
+
+    Meanwhile SIGTERM stops the command as Ctrl-C does: what is half written is cleared away.
+    """
     settings.home.mkdir(parents=True, exist_ok=True)
     with (settings.home / "hub.lock").open("w") as lock:
         try:
@@ -51,20 +56,46 @@ def one_change_at_a_time(settings: HubSettings) -> Iterator[None]:
                 f"{settings.home}: another command is changing this hub",
                 advice="wait until it is over, then run this one again",
             ) from None
-        yield
+        before = signal.signal(signal.SIGTERM, _stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
 def build_pool(settings: HubSettings) -> Iterator[Executor]:
-    """Processes for the heavy work: one for each core."""
+    """Processes for the heavy work: one for each core. However this is left, none of them stays."""
     context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_die_quietly) as executor:
+    context.set_forkserver_preload(["alforja_hub.encoding", "alforja_hub.features"])
+    executor = ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_watch_parent)
+    try:
         yield executor
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for worker in multiprocessing.active_children():
+            worker.kill()  # what it encodes would be waited for, and a frame may take a minute
+        raise
+    finally:
+        executor.shutdown()
 
 
-def _die_quietly() -> None:
-    """End on Ctrl-C at once and without a word: the command that waits says what is to be said."""
+def _watch_parent() -> None:
+    """End with the command that waits: on Ctrl-C at once and without a word, and also when it was killed."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _stop(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def choose_publisher(authority: Authority, wanted: str | None) -> str:
@@ -115,7 +146,8 @@ def open_press(settings: HubSettings, workspace: Workspace, authority: Authority
 
 def owner_of(workspace: Workspace, course: str) -> str:
     """Who publishes a course. Raises RequestError when it was never imported."""
-    return workspace.draft_of(course).publisher
+    note = workspace.courses().get(course)
+    return note.publisher if note else workspace.draft_of(course).publisher
 
 
 def say_costs(costs: Mapping[str, Sequence[int]]) -> None:

@@ -18,7 +18,7 @@ def command(settings: HubSettings, as_json: bool) -> None:
     for note in workspace.courses().values():
         releases = press.releases(note.publisher, note.course)
         published = workspace.published(note.course)
-        newest = releases[-1].release if releases else None
+        newest = releases[-1] if releases else None
         rows.append({
             "course": note.course, "publisher": note.publisher, "release": newest,
             "published_at": published.get(newest) if newest else None, "importer": note.importer, "source": note.source,

@@ -1,6 +1,6 @@
 """`alforja-hub publish`: make the next release of a course."""
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import click
 
@@ -19,9 +19,6 @@ from alforja_hub.publish import Press
 from alforja_hub.settings import HubSettings
 from alforja_hub.upkeep import Upkeep
 from alforja_packaging.console import in_words, json_option, say_json, show_progress
-
-if TYPE_CHECKING:
-    from rich.progress import TaskID
 
 
 @click.command()
@@ -53,6 +50,13 @@ if TYPE_CHECKING:
     help="Look for smaller packs for about S seconds only: published sooner, but schools fetch more. "
     "By default as long as it takes.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="Encode with N processes, each of which takes up to 512 MB of memory. By default one for each core, "
+    "or as many as there is memory for.",
+)
 @json_option
 @click.pass_obj
 def command(
@@ -62,25 +66,29 @@ def command(
     keep_bytes: int | None,
     grace: int | None,
     max_seconds: float | None,
+    workers: int | None,
     as_json: bool,
 ) -> None:
     """Build, sign and offer the next release of COURSE.
 
     Nothing is published if the workspace holds exactly what the newest release holds.
     Interrupted at any point, it can be run again and goes on where it stopped.
+    Packs made in haste (--max-seconds) are right in every way but size; the next
+    release that is given its time makes their frames anew.
     """
+    settings = replace(settings, workers=workers or settings.workers)
     workspace, authority = open_workspace(settings), open_authority(settings)
-    with one_change_at_a_time(settings), build_pool(settings) as pool, show_progress(quiet=as_json) as progress:
+    with (
+        one_change_at_a_time(settings),
+        build_pool(settings) as pool,
+        show_progress(quiet=as_json, unit_bytes=True) as progress,
+    ):
         owner_of(workspace, course)  # nothing is remembered of a course that is not here
         Upkeep(settings, authority).keep(course, chosen(keep_releases, keep_bytes, grace))
-        tasks: dict[str, TaskID] = {}
+        task = progress.add_task(course, total=None)
 
         def watch(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                for task in tasks.values():
-                    progress.update(task, visible=False)
-                tasks[what] = progress.add_task(f"{what}: frames", total=None)
-            progress.update(tasks[what], completed=done, total=total or None)
+            progress.update(task, description=f"{course}: {what}", completed=done, total=total or None)
 
         press = Press(settings, workspace, authority, pool)
         result = press.publish(course, now(), watch, max_seconds=max_seconds)

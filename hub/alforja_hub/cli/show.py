@@ -20,7 +20,7 @@ def command(settings: HubSettings, course: str, as_json: bool) -> None:
     workspace = open_workspace(settings)
     draft = workspace.draft_of(course)
     authority = open_authority(settings)
-    releases = [one.release for one in open_press(settings, workspace, authority).releases(draft.publisher, course)]
+    releases = open_press(settings, workspace, authority).releases(draft.publisher, course)
     kept = Upkeep(settings, authority).plan(draft.publisher, course, now())
     if as_json:
         say_json(_as_dict(draft, releases, kept))
