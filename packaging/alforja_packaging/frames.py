@@ -76,8 +76,12 @@ class Material:
 
     def chunks(self) -> Iterator[bytes | bytearray]:
         """The compressed bytes from first to last."""
-        for offset in range(0, self.packed.size, _CHUNK_BYTES):
-            yield self.packed.read(offset, min(_CHUNK_BYTES, self.packed.size - offset))
+        return _chunks(self.packed)
+
+
+def _chunks(run: Readable) -> Iterator[bytes | bytearray]:
+    for offset in range(0, run.size, _CHUNK_BYTES):
+        yield run.read(offset, min(_CHUNK_BYTES, run.size - offset))
 
 
 class Kind(Protocol):
@@ -120,8 +124,10 @@ class _Prefix:
         return codec.compress(output, prefix=bases, options=options)
 
     def decode(self, material: Material, size: int) -> Iterator[bytes]:
-        prefix = material.bases.read(0, material.bases.size)
-        return codec.decompress(material.chunks(), size=size, prefix=prefix, what=material.what)
+        bases = material.bases
+        if bases.size < codec.PREFIX_MIN_BYTES:
+            return codec.decompress(material.chunks(), size=size, what=material.what)
+        return codec.decompress_after(_chunks(bases), bases.size, material.chunks(), size=size, what=material.what)
 
 
 class _Patch:

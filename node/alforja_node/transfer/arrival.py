@@ -116,24 +116,21 @@ class Arrival:
         frame = self.opened.index.frames[number]
         self._note_here([frame], held)
         wanted = [piece for piece in frame.outputs if not self._here[piece.content]]
-        got, fault = self._write_or_fail(frame, {piece.content for piece in wanted})
-        ready = [
-            piece for piece in wanted
-            if (piece.content in got if fault else piece.offset + piece.length == self._size(piece.content))
-        ]  # fmt: skip
+        begun = {piece.content for piece in wanted}
+        ended = {piece.content for piece in wanted if self._ends(piece)}
+        got, fault = self._write_or_fail(frame, begun)
         taken = []
-        for piece in ready:
-            content = self.manifest.contents[piece.content]
+        for place in sorted(ended if fault is None else got):
+            content = self.manifest.contents[place]
             try:
-                self._store.adopt(self._staged(piece.content), content.digest, content.path, got.get(piece.content))
+                self._store.adopt(self._staged(place), content.digest, content.path, got.get(place))
                 taken.append((content.digest, content.size))
             except VerifyError as error:
                 fault = fault or error
         self._store.settle(digest for digest, _ in taken)
         if fault is None:
-            for piece in wanted:
-                if piece.offset + piece.length < self._size(piece.content):
-                    disk.sync(self._staged(piece.content))
+            for place in begun - ended:
+                disk.sync(self._staged(place))
             return taken, None
         self._drop(frame)
         return taken, self._damage_under([frame]) or fault
@@ -237,11 +234,14 @@ class Arrival:
         return got, None
 
     def _note_digest(self, piece: Piece, staging: disk.Staging, got: dict[int, bytes]) -> None:
-        size = self._size(piece.content)
-        if piece.offset + piece.length == size:
-            digest = staging.digest(self._staged(piece.content), size)
+        if self._ends(piece):
+            digest = staging.digest(self._staged(piece.content), self._size(piece.content))
             if digest is not None:
                 got[piece.content] = digest
+
+    def _ends(self, piece: Piece) -> bool:
+        """Tell whether a piece is the last of its content."""
+        return piece.offset + piece.length == self._size(piece.content)
 
     def _size(self, content: int) -> int:
         return self.opened.skeleton.contents[content][1]
