@@ -398,7 +398,7 @@ def test_of_real_archives_nineteen_of_twenty_packed_bytes_are_opened(real: Path)
         if path.suffix in {".zip", ".epub", ".h5p", ".imscc", ".elpx", ".docx", ".pptx"} and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 deflated += sum(one.compress_size for one in archive.infolist() if one.compress_type == 8)
-            opened += sum(stream.length for stream in found(path.read_bytes(), depth=1))
+            opened += sum(stream.length for stream in find_streams(path.read_bytes(), depth=1))
 
     assert deflated > 10_000_000
     assert opened >= 0.95 * deflated
