@@ -138,7 +138,10 @@ class _Patch:
             raise FormatError(f"frame: gives {frame.size} bytes, more than {PATCH_MAX_BYTES}")
 
     def decode(self, material: Material, size: int) -> Iterator[bytes | memoryview]:
-        return patch.apply(material.packed, material.bases, material.scratch, size, material.what)
+        try:
+            yield from patch.apply(material.packed, material.bases, material.scratch, size, material.what)
+        except FormatError as error:  # inside a frame that is nobody's fault but these bytes'
+            raise VerifyError(error.message) from None
 
 
 PLAIN: Final = _Plain()
