@@ -15,13 +15,17 @@ from alforja_node.offers import Hop
 from alforja_node.planner import Have, Way
 from alforja_node.selection import asked_by, choose_frames, part_frames
 from alforja_node.store import Store
-from alforja_packaging.errors import StoreError, VerifyError
+from alforja_packaging.errors import FormatError, StoreError, VerifyError
 from alforja_packaging.frames import Frame, Material, Piece, decode
 from alforja_packaging.index import Opened, parse_head
 from alforja_packaging.manifest import Manifest
 
 Taken = list[tuple[bytes, int]]
 """Digests and sizes of files that the store has taken in."""
+
+
+Fault = VerifyError | FormatError
+"""What is wrong with the bytes of a frame."""
 
 
 class DamagedBase(StoreError):
@@ -106,7 +110,7 @@ class Arrival:
             if not self._is_done(frame) and self._store.arrived(self._pack(frame), frame) >= frame.length
         ]
 
-    def decode(self, number: int, held: Container[bytes]) -> tuple[Taken, VerifyError | DamagedBase | None]:
+    def decode(self, number: int, held: Container[bytes]) -> tuple[Taken, Fault | DamagedBase | None]:
         """Decode one arrived frame; take in every file it completes, and give their digests and sizes.
 
         Wrong bytes are dropped, and what is wrong is given (DamagedBase when a held
@@ -157,7 +161,7 @@ class Arrival:
             for number in contents:
                 computed[number] = computed.get(number) or disk.digest_of(self._staged(number))[0]
             manifest = self.opened.complete(computed, self.hop.offer.manifest_digest, self.hop.offer.bundle)
-        except VerifyError:
+        except (VerifyError, FormatError):
             for frame in self._frames():
                 self._drop(frame)
             if damage := self._damage_under(self._frames()):
@@ -198,7 +202,7 @@ class Arrival:
             and all(self._store.is_staged(self.hop.offer.bundle, piece) for piece in missing)
         )
 
-    def _write_or_fail(self, frame: Frame, wanted: set[int]) -> tuple[dict[int, bytes], VerifyError | None]:
+    def _write_or_fail(self, frame: Frame, wanted: set[int]) -> tuple[dict[int, bytes], Fault | None]:
         """Decode a frame into the staged files of the contents that are wanted; give the digests of the whole ones.
 
         Durable only once they are synced. Raises DamagedBase when a base cannot be read.
@@ -223,7 +227,7 @@ class Arrival:
                     if piece.content in wanted:
                         staging.write(self._staged(piece.content), piece.offset, data)
                         self._note_digest(piece, staging, got)
-            except VerifyError as error:
+            except (VerifyError, FormatError) as error:
                 return got, error
             except disk.DiskFull:
                 raise
