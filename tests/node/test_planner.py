@@ -19,9 +19,13 @@ from alforja_node.planner import (
     plan_contact,
     runs_of,
 )
+from alforja_packaging.course import Course
+from alforja_packaging.files import make_files
 from alforja_packaging.frames import Frame, Piece
 from alforja_packaging.index import Index, Opened
 from alforja_packaging.manifest import Skeleton
+
+NO_FILES = Skeleton("moe", 2, Course("maths", {}), make_files([]).table)
 
 
 def an_offer(course: str, release: int = 2) -> Offer:
@@ -39,7 +43,7 @@ def ways(draw: st.DrawFn, course: str = "maths") -> Way:
     for number, length in enumerate(lengths):
         frames.append(Frame("plain", 0, at, length, (Piece(number, 0, 10),)))
         at += length
-    opened = Opened(Index(hop.from_release, tuple(frames)), Skeleton(b"", ()), (), head, 0)
+    opened = Opened(Index(hop.from_release, tuple(frames)), NO_FILES, b"", frozenset(), head, 0)
     done = frozenset(draw(st.sets(st.integers(0, len(frames) - 1))))
     arrived = {
         number: draw(st.integers(0, frame.length - 1)) for number, frame in enumerate(frames) if number not in done
