@@ -18,7 +18,7 @@ HELD = 2  # contents of the held manifest, before the new ones
 
 
 def an_index(sizes: list[int], *frames: Frame) -> Opened:
-    files = [File(f"{number:03}", size, bytes([number]) * 32) for number, size in enumerate(sizes)]
+    files = [File(f"{number:06}", size, number.to_bytes(32)) for number, size in enumerate(sizes)]
     skeleton = Skeleton("moe", 2, Course("maths", {}), make_files(files).table)
     return Opened(Index(1, frames), skeleton, b"", frozenset(), 0, HELD)
 
