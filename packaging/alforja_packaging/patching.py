@@ -12,6 +12,7 @@ import numpy as np
 
 from alforja_packaging import codec, patch
 from alforja_packaging.covers import Match, find_differences, find_matches
+from alforja_packaging.frames import NEEDS_ZLIB, Needs
 from alforja_packaging.patch import Header, Section
 from alforja_packaging.recipe import Cover, Opening, Recipe, write_recipe
 from alforja_packaging.unfolding import Unfolded, find_openings, unfold
@@ -35,11 +36,18 @@ class Patch:
     needs: int = 0
 
 
-def make_patches(output: bytes, bases: Sequence[bytes], *, level: int = LEVEL_MAX) -> Iterator[Patch]:
-    """Make the patches worth trying: of the bytes as they are, and with what is packed in them opened."""
+def make_patches(
+    output: bytes, bases: Sequence[bytes], *, level: int = LEVEL_MAX, able: Needs = NEEDS_ZLIB
+) -> Iterator[Patch]:
+    """Make the patches worth trying: of the bytes as they are, and with what is packed in them opened.
+
+    Streams are opened only for readers that are `able` to close those of zlib.
+    """
     old = b"".join(bases)
     matches = find_matches(old, output)
     yield make_patch(Unfolded(output), bases, level=level, matches=matches)
+    if not able & NEEDS_ZLIB:
+        return
     unfolded = unfold(output, matches, old)
     if unfolded.closings:
         openings = find_openings(old, matches, output)
