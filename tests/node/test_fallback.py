@@ -138,7 +138,7 @@ async def test_an_update_without_digests_that_does_not_verify_is_left_for_the_fi
         assert outcome.received < 120_000  # not what is held already: the films, the pictures
 
 
-@pytest.mark.parametrize("where", [0, 3, 60, 60])
+@pytest.mark.parametrize("where", [0, 3, 30, 60])
 async def test_a_broken_index_is_left_for_the_first_install(tmp_path: Path, where: int) -> None:
     hub = SimulatedHub(tmp_path / "hub")
     hub.publish("maths", first_tree())
