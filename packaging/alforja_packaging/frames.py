@@ -16,7 +16,7 @@ from alforja_packaging.patch import Readable, Scratch
 FRAME_MAX_BYTES: Final = 32 * 2**20  # format.md section 7: bases and output together, for a board of 1 GiB
 PATCH_MAX_BYTES: Final = 64 * 2**20  # what a patch gives; its bases lie on the disk, and have no bound
 PIECE_MAX_BYTES: Final = 8 * 2**20  # a larger file is cut, so that a film needs no more memory than a page
-PACK_MAX_BYTES: Final = 2**43  # format.md section 6.1: where a frame may end; as much as a file may have
+PACK_MAX_BYTES: Final = 2**43  # format.md section 6.4: where a frame may end; as much as a file may have
 
 _CHUNK_BYTES: Final = 64 * 1024
 
@@ -138,7 +138,10 @@ class _Patch:
             raise FormatError(f"frame: gives {frame.size} bytes, more than {PATCH_MAX_BYTES}")
 
     def decode(self, material: Material, size: int) -> Iterator[bytes | memoryview]:
-        return patch.apply(material.packed, material.bases, material.scratch, size, material.what)
+        try:
+            yield from patch.apply(material.packed, material.bases, material.scratch, size, material.what)
+        except FormatError as error:  # inside a frame that is nobody's fault but these bytes'
+            raise VerifyError(error.message) from None
 
 
 PLAIN: Final = _Plain()

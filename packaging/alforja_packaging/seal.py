@@ -13,7 +13,7 @@ import numpy as np
 from alforja_packaging.frames import FRAME_MAX_BYTES, PLAIN, PREFIX, Frame, Piece, cut
 from alforja_packaging.layout import Part, is_text, part_of
 from alforja_packaging.manifest import File, Manifest
-from alforja_packaging.patching import LEVEL_MAX, Unfolded, make_patch
+from alforja_packaging.patching import LEVEL_MAX, make_patches
 from alforja_packaging.similarity import Candidate, Features, Pool
 
 CORE_FRAME_BYTES: Final = 256 * 1024  # on the wire, by rule of thumb: the price of taking one lesson alone
@@ -147,26 +147,27 @@ def encode(output: bytes, bases: Sequence[bytes], *, plain_if_within: float = 0.
     alone = _encode_alone(output, level)
     if not any(bases):
         return alone
-    found = [_encode_patch(output, bases, level), *_encode_prefix(output, bases, level)]
+    found = [*_encode_patches(output, bases, level), *_encode_prefix(output, bases, level)]
     best = min(found, key=lambda one: len(one.data))
     return alone if len(alone.data) <= len(best.data) * (1 + plain_if_within) else best
 
 
 def _encode_alone(output: bytes, level: int) -> Encoding:
     probe = PLAIN.encode(output, b"", {"compression_level": 3})
-    if len(probe) > _INCOMPRESSIBLE * len(output):
-        return Encoding("plain", probe)
-    plain = Encoding("plain", min(probe, PLAIN.encode(output, b"", _options(level)), key=len))
-    return min(plain, _encode_patch(output, (), level), key=lambda one: len(one.data))
+    plain = probe
+    if len(probe) <= _INCOMPRESSIBLE * len(output):
+        plain = min(probe, PLAIN.encode(output, b"", _options(level)), key=len)
+    found = [Encoding("plain", plain), *_encode_patches(output, (), level)]
+    return min(found, key=lambda one: len(one.data))
 
 
 def _options(level: int) -> dict[str, int]:
     return _HARDEST if level == LEVEL_MAX else {"compression_level": level}
 
 
-def _encode_patch(output: bytes, bases: Sequence[bytes], level: int) -> Encoding:
-    made = make_patch(Unfolded(output), bases, level=level)
-    return Encoding("patch", made.data, made.bases)
+def _encode_patches(output: bytes, bases: Sequence[bytes], level: int) -> Iterator[Encoding]:
+    for made in make_patches(output, bases, level=level):
+        yield Encoding("patch", made.data, made.bases, made.needs)
 
 
 def _encode_prefix(output: bytes, bases: Sequence[bytes], level: int) -> Iterator[Encoding]:

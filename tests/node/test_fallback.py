@@ -9,8 +9,9 @@ import pytest
 from alforja_packaging import seal
 from alforja_packaging.frames import KINDS, PLAIN, PREFIX, Frame
 from alforja_packaging.index import head_length
-from alforja_packaging.patching import Unfolded, make_patch
+from alforja_packaging.patching import make_patch
 from alforja_packaging.seal import Encoding
+from alforja_packaging.unfolding import Unfolded
 from tests.node.test_transfer import a_school, first_tree, second_tree, words
 from tests.simulators.hub import SimulatedHub, Tree
 from tests.simulators.links import CuttingSource

@@ -1,6 +1,8 @@
 """The command `alforja-hub`: one module per subcommand."""
 
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -56,10 +58,16 @@ def group(context: click.Context, home: Path | None) -> None:
 def main() -> None:
     """Run the command line."""
     try:
-        sys.exit(run(group))
+        code = run(group)
     except ModuleNotFoundError as missing:
         if missing.name not in _EXTRA:
             raise
         click.echo(f"alforja-hub: the package {missing.name} is not installed", err=True)
         click.echo("  a hub needs more than a node: install it with `pip install 'alforja[hub]'`", err=True)
-        sys.exit(1)
+        code = 1
+    if code:
+        # At once: Python would wait for the threads of a pool whose processes were ended, and they may wait for ever.
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 
 import click
@@ -22,6 +23,8 @@ from alforja_packaging.errors import RequestError
 from alforja_packaging.layout import INSTALL_NAME, check_id
 
 PASSPHRASE_ENV = "ALFORJA_HUB_PASSPHRASE"  # noqa: S105 (the name of a variable)
+
+_STOPPING = {signal.SIGINT, signal.SIGTERM}
 
 
 def now() -> datetime:
@@ -68,6 +71,10 @@ def build_pool(settings: HubSettings) -> Iterator[Executor]:
     """Processes for the heavy work: one for each core. However this is left, none of them stays."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["alforja_hub.encoding", "alforja_hub.features"])
+    # A Ctrl-C while processes are being made waits until they can end on it without a word.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    forkserver.ensure_running()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     executor = ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_watch_parent)
     try:
         yield executor
@@ -76,14 +83,14 @@ def build_pool(settings: HubSettings) -> Iterator[Executor]:
         for worker in multiprocessing.active_children():
             worker.kill()  # what it encodes would be waited for, and a frame may take a minute
         raise
-    finally:
-        executor.shutdown()
+    executor.shutdown()
 
 
 def _watch_parent() -> None:
     """End with the command that waits: on Ctrl-C at once and without a word, and also when it was killed."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()

@@ -58,7 +58,7 @@ class Arrival:
         self.hop, self.opened, self.manifest = hop, opened, manifest
         self.frames = choose_frames(opened, means.able(asked_by(opened.index.frames)))
         self._store, self._means, self._held = store, means, held
-        self._here = bytearray(len(opened.skeleton.contents))  # of each content, whether the ledger knows it as held
+        self._here = bytearray(len(opened.skeleton.table.sizes))  # of each content, whether the ledger knows it as held
         self._parted: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
     @property
@@ -251,7 +251,7 @@ class Arrival:
         return piece.offset + piece.length == self._size(piece.content)
 
     def _size(self, content: int) -> int:
-        return self.opened.skeleton.contents[content][1]
+        return self.opened.skeleton.table.sizes[content]
 
     def _base_path(self, base: Piece) -> Path:
         digest = self._base_digest(base)
@@ -330,10 +330,7 @@ def _manifest_of(store: Store, hop: Hop, opened: Opened) -> Manifest | None:
 
 
 def _is_for(opened: Opened, manifest: Manifest) -> bool:
-    sizes = (size for _, size in opened.skeleton.contents)
-    return len(opened.skeleton.contents) == len(manifest.contents) and all(
-        content.size == size for content, size in zip(manifest.contents, sizes, strict=True)
-    )
+    return list(opened.skeleton.table.sizes) == [content.size for content in manifest.contents]
 
 
 def _has_rotted(path: Path, digest: bytes) -> bool:
