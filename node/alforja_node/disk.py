@@ -186,10 +186,12 @@ class OnDisk:
             at = offset + done
             if not self._start <= at < self._end:
                 self._turn_to(bisect_right(self._starts, at) - 1)
-            with reporting(path := self._path_of(self._run)):
+            try:
                 got = os.preadv(self._descriptor, [view[done : done + self._end - at]], at + self._shift)
+            except OSError as error:
+                raise StoreError(f"{self._path_of(self._run)}: {error.strerror or error}") from None
             if not got:
-                raise VerifyError(f"{path}: is shorter than it was")
+                raise VerifyError(f"{self._path_of(self._run)}: is shorter than it was")
             done += got
         return data
 

@@ -215,18 +215,21 @@ class Arrival:
             disk.OnDisk(
                 ((base.offset, base.length) for base in frame.bases), lambda run: self._base_path(frame.bases[run])
             ) as bases,
-            disk.Scratch(self._store.root / "partial", reserve) as scratch,
+            self._store.scratch(reserve) as scratch,
             disk.Staging() as staging,
         ):
             for piece in frame.outputs:
                 if piece.length == 0 and piece.content in wanted:
-                    staging.write(self._staged(piece.content), 0, b"")
-                    self._note_digest(piece, staging, got)
+                    staging.write(path := self._staged(piece.content), 0, b"")
+                    self._note_digest(piece, path, staging, got)
             try:
+                content, path = -1, self._store.root
                 for piece, data in decode(frame, Material(packed, bases, scratch, what)):
                     if piece.content in wanted:
-                        staging.write(self._staged(piece.content), piece.offset, data)
-                        self._note_digest(piece, staging, got)
+                        if piece.content != content:
+                            content, path = piece.content, self._staged(piece.content)
+                        staging.write(path, piece.offset, data)
+                        self._note_digest(piece, path, staging, got)
             except (VerifyError, FormatError) as error:
                 return got, error
             except disk.DiskFull:
@@ -237,9 +240,9 @@ class Arrival:
                 raise
         return got, None
 
-    def _note_digest(self, piece: Piece, staging: disk.Staging, got: dict[int, bytes]) -> None:
+    def _note_digest(self, piece: Piece, path: Path, staging: disk.Staging, got: dict[int, bytes]) -> None:
         if self._ends(piece):
-            digest = staging.digest(self._staged(piece.content), self._size(piece.content))
+            digest = staging.digest(path, self._size(piece.content))
             if digest is not None:
                 got[piece.content] = digest
 
