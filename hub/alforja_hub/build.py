@@ -13,7 +13,7 @@ from alforja_hub import shelf
 from alforja_hub.encoding import Clock, Effort, Encoded, Encoder, Job, Progress, Run
 from alforja_hub.features import FeatureShelf
 from alforja_packaging import seal
-from alforja_packaging.frames import Frame, Piece
+from alforja_packaging.frames import NEEDS_ZLIB, Frame, Piece
 from alforja_packaging.index import ELIDED_MAX_BYTES, Index, format_head
 from alforja_packaging.layout import INSTALL_NAME, bundle_name, update_name
 from alforja_packaging.manifest import Manifest
@@ -112,7 +112,8 @@ class Builder:
     def _job(self, planned: Planned, draft: Draft) -> Job:
         outputs = self._runs(draft.outputs, planned.manifest, None)
         bases = self._runs(draft.bases, planned.manifest, planned.held)
-        return Job(outputs, bases, 0.0 if planned.held else seal.INSTALL_PLAIN_WITHIN)
+        # A first install must be of use to every reader: whatever else fails is fetched by it.
+        return Job(outputs, bases, 0.0, NEEDS_ZLIB) if planned.held else Job(outputs, bases, seal.INSTALL_PLAIN_WITHIN)
 
     def _runs(self, pieces: Iterable[Piece], manifest: Manifest, held: Manifest | None) -> tuple[Run, ...]:
         return tuple(

@@ -18,6 +18,7 @@ from typing import Final
 from alforja_hub import shelf
 from alforja_packaging import seal
 from alforja_packaging.errors import StoreError
+from alforja_packaging.frames import Needs
 from alforja_packaging.patching import LEVEL_MAX
 
 ENCODER_VERSION: Final = 2  # part of every frame's name: raise it when `seal.encode` changes
@@ -65,11 +66,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Job:
-    """A frame to encode. Without bases it is preferred if it is larger by no more than the part `plain_if_within`."""
+    """A frame to encode for readers that are `able`.
+
+    Without bases it is preferred if it is larger by no more than the part `plain_if_within`.
+    """
 
     outputs: tuple[Run, ...]
     bases: tuple[Run, ...] = ()
     plain_if_within: float = 0.0
+    able: Needs = 0
 
     @cached_property
     def work(self) -> int:
@@ -79,7 +84,7 @@ class Job:
     @cached_property
     def name(self) -> str:
         """What it is made from, as one short name."""
-        hasher = hashlib.sha256(f"{ENCODER_VERSION} {self.plain_if_within}".encode())
+        hasher = hashlib.sha256(f"{ENCODER_VERSION} {self.plain_if_within} {self.able}".encode())
         for runs in (self.outputs, self.bases):
             for run in runs:
                 hasher.update(f" {Path(run.path).name} {run.offset} {run.length}".encode())
@@ -236,7 +241,11 @@ def encode_frame(job: Job, target: str, seconds: float | None) -> Encoded:
     output = b"".join(run.read() for run in job.outputs)
     effort = choose_effort(job.work, seconds)
     made = seal.encode(
-        output, [run.read() for run in job.bases], plain_if_within=job.plain_if_within, level=_LEVELS[effort]
+        output,
+        [run.read() for run in job.bases],
+        plain_if_within=job.plain_if_within,
+        level=_LEVELS[effort],
+        able=job.able,
     )
     path = Path(target)
     shelf.put_cached(path, made.data)

@@ -180,16 +180,19 @@ class OnDisk:
 
     def _read_over(self, offset: int, length: int) -> bytearray:
         """Read over as many runs as it takes."""
-        data = bytearray()
-        while len(data) < length:
-            at = offset + len(data)
+        data = bytearray(max(0, length))  # and no second one: it may be as large as a frame may be
+        view, done = memoryview(data), 0
+        while done < length:
+            at = offset + done
             if not self._start <= at < self._end:
                 self._turn_to(bisect_right(self._starts, at) - 1)
-            with reporting(path := self._path_of(self._run)):
-                part = os.pread(self._descriptor, min(self._end - at, length - len(data)), at + self._shift)
-            if not part:
-                raise VerifyError(f"{path}: is shorter than it was")
-            data += part
+            try:
+                got = os.preadv(self._descriptor, [view[done : done + self._end - at]], at + self._shift)
+            except OSError as error:
+                raise StoreError(f"{self._path_of(self._run)}: {error.strerror or error}") from None
+            if not got:
+                raise VerifyError(f"{self._path_of(self._run)}: is shorter than it was")
+            done += got
         return data
 
     def _turn_to(self, run: int) -> None:

@@ -79,7 +79,7 @@ class _Givers:
     """Which chosen frames give a content: nearly always one."""
 
     def __init__(self, opened: Opened, chosen: Frames) -> None:
-        self._first = array("i", [-1]) * len(opened.skeleton.contents)
+        self._first = array("i", [-1]) * len(opened.skeleton.table.sizes)
         self._more: dict[int, list[int]] = {}
         for number in chosen:
             for piece in opened.index.frames[number].outputs:

@@ -22,6 +22,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._partial = root / "partial"
 
     def prepare(self) -> None:
         """Make the folders that are always there."""
@@ -49,8 +50,9 @@ class Store:
 
     def settle(self, digests: Iterable[bytes]) -> None:
         """Make what was adopted durable: each folder once, however many files came into it."""
-        for folder in sorted({self.path_of(digest).parent for digest in digests}):
-            disk.sync_folder(folder)
+        one_of_each = {digest[:1]: digest for digest in digests}
+        for digest in sorted(one_of_each.values()):
+            disk.sync_folder(self.path_of(digest).parent)
 
     def remove(self, digest: bytes) -> None:
         """Drop a file."""
@@ -99,19 +101,23 @@ class Store:
 
     def arrived_path(self, pack: str, offset: int, length: int) -> Path:
         """Where the bytes of one run of a pack gather."""
-        return self.root / "partial" / f"{pack.replace('/', ',')}@{offset}+{length}"
+        return self._partial / f"{pack.replace('/', ',')}@{offset}+{length}"
 
     def spare_path(self, pack: str, offset: int) -> Path:
         """Where bytes gather that came behind a pack's index, until it is known which frames they belong to."""
-        return self.root / "partial" / f"{pack.replace('/', ',')}@{offset}"
+        return self._partial / f"{pack.replace('/', ',')}@{offset}"
 
     def staged_path(self, bundle: str, content: int) -> Path:
         """Where the pieces of one new content gather until it can be verified."""
-        return self.root / "partial" / f"{bundle.replace('/', ',')}#{content}"
+        return self._partial / f"{bundle.replace('/', ',')}#{content}"
 
     def arrived(self, pack: str, frame: Frame) -> int:
         """Bytes of a frame that have arrived."""
         return disk.length_of(self.arrived_path(pack, frame.offset, frame.length))
+
+    def scratch(self, reserve_bytes: int) -> disk.Scratch:
+        """Room to work in, that does not grow into what must stay free."""
+        return disk.Scratch(self._partial, reserve_bytes)
 
     def is_staged(self, bundle: str, piece: Piece) -> bool:
         """Tell whether a piece of a new content has been decoded."""
@@ -130,17 +136,16 @@ class Store:
 
     def drop_all_partial(self) -> int:
         """Forget everything gathered, for every bundle; give the bytes freed."""
-        folder = self.root / "partial"
-        freed = sum(path.stat().st_size for path in folder.iterdir())
+        freed = sum(path.stat().st_size for path in self._partial.iterdir())
         with suppress(FileNotFoundError):
-            shutil.rmtree(folder)
+            shutil.rmtree(self._partial)
         self.prepare()
         return freed
 
     def _drop(self, *starts: str) -> int:
         dropped = 0
         with disk.reporting(self.root):
-            for path in list((self.root / "partial").iterdir()):
+            for path in list(self._partial.iterdir()):
                 if path.name.startswith(starts):
                     dropped += path.stat().st_size
                     path.unlink()

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from alforja_packaging import jpegs, tokens
 from alforja_packaging.errors import FormatError, VerifyError
 from alforja_packaging.recipe import Closing, Opening
-from alforja_packaging.streams import TOKENS_MAX_BYTES, Jpeg, Tokens, Zlib
+from alforja_packaging.streams import TOKENS_FORM_MAX_BYTES, TOKENS_PACKED_MAX_BYTES, Jpeg, Tokens, Zlib
 
 _RUN_BYTES = 64 * 1024
 OPENED_MAX_BYTES: Final = 256 * 2**20  # what is opened lies on the disk: a card has so much to spare
@@ -76,8 +76,11 @@ def _inflate(opening: Opening, space: Space, what: str) -> Iterator[bytes]:
 
 
 def _tell(opening: Opening, space: Space, what: str) -> Iterator[bytes]:
-    if max(opening.size, sum(length for _, length in opening.parts)) > TOKENS_MAX_BYTES:
-        raise VerifyError(f"{what}: a token form is of {TOKENS_MAX_BYTES} bytes at most")
+    packed = sum(length for _, length in opening.parts)
+    if opening.size > TOKENS_FORM_MAX_BYTES or packed > TOKENS_PACKED_MAX_BYTES:
+        raise VerifyError(
+            f"{what}: opens a stream of {packed} bytes as {opening.size} bytes of tokens, which is too many"
+        )
     try:
         yield tokens.to_tokens(b"".join(_packed_runs(opening, space)), size_max=opening.size)
     except FormatError as error:
@@ -126,19 +129,10 @@ def close_streams(plain: Plain, closings: Sequence[Closing]) -> Iterator[bytes |
 
 
 def _close(plain: Plain, closing: Closing, rows: Iterator[Closing]) -> Iterator[bytes | memoryview]:
-    if isinstance(closing.method, Zlib):
-        between = plain.take_whole(sum(gap for _, gap in closing.parts), sum(gap for _, gap in closing.parts))
-        packed = _deflate(_content(plain, closing, rows), closing.method)
-        yield from _part(packed, closing.parts, between) if closing.parts else packed
-    elif isinstance(closing.method, Tokens):
-        if closing.size > TOKENS_MAX_BYTES:
-            raise VerifyError(f"{plain.what}: a deflate stream of more than {TOKENS_MAX_BYTES} bytes as tokens")
-        told = plain.take_whole(closing.tail, TOKENS_MAX_BYTES)
-        yield tokens.from_tokens(told, size_max=closing.size, what=plain.what)
-    else:
-        assert isinstance(closing.method, Jpeg)
-        packed_jpeg = plain.take_whole(closing.tail, jpegs.JPEG_MAX_BYTES)
-        yield jpegs.restore(packed_jpeg, size=closing.size, what=plain.what)
+    gaps = sum(gap for _, gap in closing.parts)
+    between = plain.take_whole(gaps, gaps)  # the recipe was checked to have few
+    packed = _pack(_content(plain, closing, rows), closing, plain.what)
+    yield from _part(packed, closing.parts, between) if closing.parts else packed
 
 
 def _content(plain: Plain, closing: Closing, rows: Iterator[Closing]) -> Iterator[bytes | memoryview]:
@@ -147,6 +141,28 @@ def _content(plain: Plain, closing: Closing, rows: Iterator[Closing]) -> Iterato
         yield from plain.take(child.gap)
         yield from _close(plain, child, rows)
     yield from plain.take(closing.tail)
+
+
+def _pack(content: Iterator[bytes | memoryview], closing: Closing, what: str) -> Iterator[bytes]:
+    if isinstance(closing.method, Zlib):
+        yield from _deflate(content, closing.method)
+    elif isinstance(closing.method, Tokens):
+        form = _whole(content, closing.size, TOKENS_FORM_MAX_BYTES, TOKENS_PACKED_MAX_BYTES, what)
+        yield from tokens.from_tokens(form, size_max=closing.size, what=what)
+    else:
+        assert isinstance(closing.method, Jpeg)
+        packed = _whole(content, closing.size, jpegs.JPEG_MAX_BYTES, jpegs.JPEG_MAX_BYTES, what)
+        yield jpegs.restore(packed, size=closing.size, what=what)
+
+
+def _whole(content: Iterator[bytes | memoryview], size: int, most: int, size_most: int, what: str) -> bytes:
+    """Gather what must be in memory at once, within bounds for it and for the `size` of what comes out."""
+    data = bytearray()
+    for run in content:
+        data += run
+        if len(data) > most or size > size_most:
+            raise VerifyError(f"{what}: a stream has more bytes than are allowed")
+    return bytes(data)
 
 
 def _deflate(content: Iterator[bytes | memoryview], method: Zlib) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ encode against a referenced prefix, and it weighs a third (docs/adr/0004-zstd.md
 
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import IO, Final, cast
 
 from alforja_packaging.errors import VerifyError
@@ -18,6 +19,11 @@ else:
 WINDOW_MAX_BYTES: Final = 32 * 2**20  # format.md section 7: what a board of 1 GiB can spare
 PREFIX_MIN_BYTES: Final = 8
 _PIECE = 256 * 1024
+
+_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+_HEADER_MAX_BYTES: Final = 18
+_BLOCK_MAX_BYTES: Final = 128 * 1024
+_WINDOW_LOG_MIN: Final = 10
 
 BrokenFrame = zstd.ZstdError
 """What `open_packed` raises while it is read."""
@@ -40,6 +46,7 @@ def decompress(
         zstd_dict=_referenced(prefix),
         options={zstd.DecompressionParameter.window_log_max: WINDOW_MAX_BYTES.bit_length() - 1},
     )
+    prefix = b""  # zstd has a copy of its own: two at once would be the most that a node needs
     given = 0
     for chunk in packed:
         data: bytes | bytearray = chunk
@@ -58,6 +65,69 @@ def decompress(
             raise VerifyError(f"{what}: something follows its end")
     if not decompressor.eof or given != size:
         raise VerifyError(f"{what}: gives {given} of the {size} bytes it should")
+
+
+def decompress_after(
+    prefix: Iterable[bytes | bytearray], prefix_size: int, packed: Iterable[bytes | bytearray], *, size: int, what: str
+) -> Iterator[bytes]:
+    """Yield the content of one zstd frame that was compressed with a prefix, which is never held beside the window.
+
+    Given a prefix, zstd keeps a copy of it beside ours and its window. Instead it is
+    given one frame that begins with the prefix in raw blocks and goes on with the
+    blocks of the frame (RFC 8878 section 3.1.1): memory is that of both together,
+    once. Raises VerifyError as `decompress` does; zstd's checksum is not looked at.
+    """
+    log = window_log(prefix_size + size)
+    start = _MAGIC + bytes([0b1100_0000, (log - _WINDOW_LOG_MIN) << 3]) + (prefix_size + size).to_bytes(8, "little")
+    spliced = chain([start], _raw_blocks(prefix, min(1 << log, _BLOCK_MAX_BYTES)), _blocks_of(packed, size, what))
+    skip = prefix_size
+    for piece in decompress(spliced, size=prefix_size + size, what=what):
+        rest = piece[skip:] if skip else piece
+        skip = max(0, skip - len(piece))
+        if rest:
+            yield rest
+
+
+def _raw_blocks(data: Iterable[bytes | bytearray], block_bytes: int) -> Iterator[bytes]:
+    for run in data:
+        for at in range(0, len(run), block_bytes):
+            block = run[at : at + block_bytes]
+            yield (len(block) << 3).to_bytes(3, "little") + block
+
+
+def _blocks_of(packed: Iterable[bytes | bytearray], size: int, what: str) -> Iterator[bytes]:
+    """Take off what lies around a frame's blocks: its header, and its checksum if it has one."""
+    chunks = iter(packed)
+    start = b""
+    for chunk in chunks:
+        start += chunk
+        if len(start) >= _HEADER_MAX_BYTES:
+            break
+    length, checked = _read_header(start, size, what)
+    behind = 4 if checked else 0
+    last = start[length:]
+    for chunk in chunks:
+        yield last[: len(last) - behind]
+        last = last[len(last) - behind :] + chunk
+    yield last[: len(last) - behind] if behind else last
+
+
+def _read_header(start: bytes, size: int, what: str) -> tuple[int, bool]:
+    """Give a frame header's length, and whether a checksum follows the blocks (RFC 8878 section 3.1.1.1)."""
+    try:
+        flags = start[4]
+        single, checked = bool(flags & 0b10_0000), bool(flags & 0b100)
+        at = 5 if single else 6
+        count = (int(single), 2, 4, 8)[flags >> 6]
+        stated = int.from_bytes(start[at : at + count], "little") + (256 if count == 2 else 0)
+        window = size if single else (8 + (start[5] & 7)) << (_WINDOW_LOG_MIN - 3 + (start[5] >> 3))
+    except IndexError:
+        raise VerifyError(f"{what}: is not a readable zstd frame (cut short)") from None
+    if not start.startswith(_MAGIC) or flags & 0b1011 or len(start) < at + count:
+        raise VerifyError(f"{what}: is not a readable zstd frame (no header of one)")
+    if window > WINDOW_MAX_BYTES or (count and stated != size):
+        raise VerifyError(f"{what}: is not a readable zstd frame of {size} bytes within its bounds")
+    return at + count, checked
 
 
 def decompress_whole(packed: bytes, *, size: int, prefix: bytes = b"", what: str) -> bytes:

@@ -1,7 +1,7 @@
 """Numbers in few bits: columns of LEB128, which lie so that a compressor sees like beside like.
 
 Written by appending, read from first to last; a reader never makes more numbers
-than there are bytes. docs/format.md section 7.1.
+than there are bytes. docs/format.md section 6.2.
 """
 
 from collections.abc import Iterable

@@ -23,12 +23,12 @@ class Lesson:
 
     id: str
     title: Text
-    core: tuple[str, ...] = ()
-    rich: tuple[str, ...] = ()
+    core: Sequence[str] = ()
+    rich: Sequence[str] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def needed(self) -> tuple[str, ...]:
+    def needed(self) -> Sequence[str]:
         """What must be here before the lesson is usable: its core, or the one film that it consists of."""
         return self.core or self.rich[:1]
 

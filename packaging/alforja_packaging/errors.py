@@ -66,5 +66,6 @@ class UnsupportedFormat(FormatError):
     """A document states a version of the format this program does not know."""
 
     def __init__(self, what: str, version: int, newest_known: int) -> None:
-        super().__init__(f"{what}: format version {version}, this program knows up to {newest_known}")
+        known = f"knows up to {newest_known}" if version > newest_known else f"reads none before {newest_known}"
+        super().__init__(f"{what}: format version {version}, this program {known}")
         self.what, self.version, self.newest_known = what, version, newest_known

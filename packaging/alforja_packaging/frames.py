@@ -16,7 +16,7 @@ from alforja_packaging.patch import Readable, Scratch
 FRAME_MAX_BYTES: Final = 32 * 2**20  # format.md section 7: bases and output together, for a board of 1 GiB
 PATCH_MAX_BYTES: Final = 64 * 2**20  # what a patch gives; its bases lie on the disk, and have no bound
 PIECE_MAX_BYTES: Final = 8 * 2**20  # a larger file is cut, so that a film needs no more memory than a page
-PACK_MAX_BYTES: Final = 2**43  # format.md section 6.1: where a frame may end; as much as a file may have
+PACK_MAX_BYTES: Final = 2**43  # format.md section 6.4: where a frame may end; as much as a file may have
 
 _CHUNK_BYTES: Final = 64 * 1024
 
@@ -76,8 +76,12 @@ class Material:
 
     def chunks(self) -> Iterator[bytes | bytearray]:
         """The compressed bytes from first to last."""
-        for offset in range(0, self.packed.size, _CHUNK_BYTES):
-            yield self.packed.read(offset, min(_CHUNK_BYTES, self.packed.size - offset))
+        return _chunks(self.packed)
+
+
+def _chunks(run: Readable) -> Iterator[bytes | bytearray]:
+    for offset in range(0, run.size, _CHUNK_BYTES):
+        yield run.read(offset, min(_CHUNK_BYTES, run.size - offset))
 
 
 class Kind(Protocol):
@@ -120,8 +124,10 @@ class _Prefix:
         return codec.compress(output, prefix=bases, options=options)
 
     def decode(self, material: Material, size: int) -> Iterator[bytes]:
-        prefix = material.bases.read(0, material.bases.size)
-        return codec.decompress(material.chunks(), size=size, prefix=prefix, what=material.what)
+        bases = material.bases
+        if bases.size < codec.PREFIX_MIN_BYTES:
+            return codec.decompress(material.chunks(), size=size, what=material.what)
+        return codec.decompress_after(_chunks(bases), bases.size, material.chunks(), size=size, what=material.what)
 
 
 class _Patch:
@@ -132,7 +138,10 @@ class _Patch:
             raise FormatError(f"frame: gives {frame.size} bytes, more than {PATCH_MAX_BYTES}")
 
     def decode(self, material: Material, size: int) -> Iterator[bytes | memoryview]:
-        return patch.apply(material.packed, material.bases, material.scratch, size, material.what)
+        try:
+            yield from patch.apply(material.packed, material.bases, material.scratch, size, material.what)
+        except FormatError as error:  # inside a frame that is nobody's fault but these bytes'
+            raise VerifyError(error.message) from None
 
 
 PLAIN: Final = _Plain()

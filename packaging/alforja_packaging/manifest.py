@@ -4,27 +4,58 @@ Deterministic: the same course, tree and release number give the same bytes on
 any machine. docs/format.md section 5 is the law. Nothing here opens a file.
 """
 
+import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from alforja_packaging.course import Course, Lesson, Section, Text
+from alforja_packaging.course import Course
+from alforja_packaging.coursejson import (
+    LessonPaths,
+    field_of,
+    parse_course,
+    refuse_empty,
+    section_fields,
+    strings,
+    unknown,
+)
 from alforja_packaging.errors import FormatError, UnsupportedFormat
-from alforja_packaging.layout import check_id, check_language, check_path, find_clashes, path_key
+from alforja_packaging.files import (
+    DIGEST_BYTES,
+    FILE_MAX_BYTES,
+    NOWHERE,
+    ByPath,
+    Contents,
+    File,
+    Files,
+    NumberOf,
+    Paths,
+    Table,
+    make_files,
+)
+from alforja_packaging.jsonform import format_json, parse_json
+from alforja_packaging.layout import PATH_MAX_BYTES, check_id, check_language, check_path, path_key
+
+__all__ = [
+    "DIGEST_BYTES",
+    "File",
+    "Manifest",
+    "Skeleton",
+    "check_manifest",
+    "format_manifest",
+    "parse_manifest",
+    "sign_name",
+]
 
 NEWEST_KNOWN: Final = 1
 MANIFEST_MAX_BYTES: Final = 32 * 2**20  # format.md section 5: 150 000 files with long names fit
-FILE_MAX_BYTES: Final = 2**43  # 8 TiB: more than any card; keeps sums inside SQLite's and JSON's integers
 RELEASE_MAX: Final = 999_999_999
-DIGEST_BYTES: Final = 32
 
-_T = TypeVar("_T")
-
-_MAGIC = "alforja-manifest"
 _KNOWN = frozenset(
     [
         "author",
@@ -40,17 +71,13 @@ _KNOWN = frozenset(
         "title",
     ]
 )
-_LONE = re.compile("[\udc80-\udcff]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """One file of a release: its path, its size in bytes and its SHA-256."""
-
-    path: str
-    size: int
-    digest: bytes
+_MAGIC = b"alforja-manifest 1\n"
+_VERSION = re.compile(rb"alforja-manifest ([1-9][0-9]{0,5})\n")
+_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+_TOKEN = re.compile(_STRING + rb"(?::\[)?|[{}\[\]]")
+_ENTRY = re.compile(rb"\[(%s),(0|[1-9][0-9]{0,14})(?:,(%s))?\]" % (_STRING, _STRING))
+_NAME = re.compile(rb"(?:(?!\.{1,2}(?:/|\Z))[^/\0]{1,255}(?:/(?!\Z)|\Z))+")
+_ENTRIES_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -64,13 +91,15 @@ class Manifest:
     publisher: str
     release: int
     course: Course
-    files: tuple[File, ...]
+    files: Sequence[File]
     folders: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def contents(self) -> tuple[File, ...]:
+    def contents(self) -> Sequence[File]:
         """One file for each distinct content, in the order of the digest table."""
+        if isinstance(self.files, Files):
+            return Contents(self.files)
         first: dict[bytes, File] = {}
         for file in self.files:
             first.setdefault(file.digest, file)
@@ -79,12 +108,21 @@ class Manifest:
     @cached_property
     def number_of(self) -> Mapping[bytes, int]:
         """The place of each digest in the digest table."""
+        if isinstance(self.files, Files):
+            return NumberOf(self.files)
         return {content.digest: number for number, content in enumerate(self.contents)}
 
     @cached_property
     def by_path(self) -> Mapping[str, File]:
         """The files by their paths."""
+        if isinstance(self.files, Files):
+            return ByPath(self.files)
         return {file.path: file for file in self.files}
+
+    @cached_property
+    def as_table(self) -> Files:
+        """The files in one table. Raises FormatError for what no manifest can hold."""
+        return self.files if isinstance(self.files, Files) else make_files(self.files)
 
     def digests_of(self, paths: Iterable[str]) -> frozenset[bytes]:
         """The distinct contents behind some paths of this release."""
@@ -93,15 +131,34 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
-    """A manifest whose digests are still to be filled in, and where each would go.
+    """A manifest whose digests are still to be filled in."""
 
-    `contents` are paths and sizes in the order of the digest table; `twins` are
-    other paths of the same contents, each with the path that owns its content.
-    """
+    publisher: str
+    release: int
+    course: Course
+    table: Table
+    folders: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
-    text: bytes
-    contents: tuple[tuple[str, int], ...]
-    twins: tuple[tuple[str, str], ...] = ()
+    @property
+    def contents(self) -> Iterator[tuple[str, int]]:
+        """Paths and sizes in the order of the digest table."""
+        return ((self.table.path(owner), size) for owner, size in zip(self.table.owners, self.table.sizes, strict=True))
+
+    @property
+    def twins(self) -> Iterator[tuple[str, str]]:
+        """Other paths of the same contents, each with the path that owns its content."""
+        owners, content_of = self.table.owners, self.table.content_of
+        return (
+            (self.table.path(number), self.table.path(owners[content]))
+            for number, content in enumerate(content_of)
+            if owners[content] != number
+        )
+
+    def fill(self, digests: bytes) -> Manifest:
+        """Make a manifest of this and one digest for each content, all in one run of bytes. Nothing is checked."""
+        files = Files(self.table, digests)
+        return Manifest(self.publisher, self.release, self.course, files, self.folders, self.extra)
 
 
 def format_manifest(manifest: Manifest) -> bytes:
@@ -111,7 +168,7 @@ def format_manifest(manifest: Manifest) -> bytes:
     path, a lesson naming a file that is not there.
     """
     check_manifest(manifest)
-    data = format_skeleton(manifest) + b"".join(file.digest for file in manifest.contents)
+    data = b"".join(chunks_of(manifest))
     if len(data) > MANIFEST_MAX_BYTES:
         raise FormatError(
             f"course {manifest.course.id}: its manifest has {len(data)} bytes, {MANIFEST_MAX_BYTES} are allowed",
@@ -120,21 +177,47 @@ def format_manifest(manifest: Manifest) -> bytes:
     return data
 
 
-def format_skeleton(manifest: Manifest) -> bytes:
-    """Write the readable lines of a manifest, without its digest table."""
-    first: dict[bytes, str] = {}
-    entries: list[list[Any]] = []
-    for file in manifest.files:
-        owner = first.setdefault(file.digest, file.path)
-        entries.append([file.path, file.size] if owner == file.path else [file.path, file.size, owner])
+def sign_name(manifest: Manifest) -> tuple[bytes, int]:
+    """Give the digest and the length that a manifest is signed by. Raises FormatError as `format_manifest` does."""
+    check_manifest(manifest)
+    return measure(manifest)
+
+
+def measure(manifest: Manifest) -> tuple[bytes, int]:
+    """Give the digest and the length of a manifest that need not keep the rules, without writing it out."""
+    digest, length = hashlib.sha256(), 0
+    for chunk in chunks_of(manifest):
+        digest.update(chunk)
+        length += len(chunk)
+    return digest.digest(), length
+
+
+def chunks_of(manifest: Manifest) -> Iterator[bytes]:
+    """Give the bytes of a manifest, bit by bit: all of them at once would be too much for a board."""
+    fields: dict[str, Any] = dict(manifest.extra) | lines_fields(manifest)
+    fields |= {"files": None, "release": manifest.release, "sections": None}
+    yield _MAGIC
+    lead = "{"
+    for name in sorted(fields):
+        yield f"{lead}{format_json(name)}:".encode()
+        if name == "files":
+            yield from _entries(manifest.as_table.table)
+        elif name == "sections":
+            yield from _joined(format_json(section_fields(section)) for section in manifest.course.sections)
+        else:
+            yield format_json(fields[name]).encode()
+        lead = ","
+    yield b"}\n"
+    yield manifest.as_table.digests
+
+
+def lines_fields(manifest: Manifest) -> dict[str, Any]:
+    """The known fields of a manifest, but for its files, release and sections."""
     course = manifest.course
-    fields = dict(manifest.extra) | {
+    fields: dict[str, Any] = {
         "course": course.id,
-        "files": entries,
         "languages": list(course.languages),
         "publisher": manifest.publisher,
-        "release": manifest.release,
-        "sections": [_section_fields(section) for section in course.sections],
         "title": dict(course.title),
     }
     optional = {
@@ -143,8 +226,30 @@ def format_skeleton(manifest: Manifest) -> bytes:
         "folders": list(manifest.folders),
         "licence": course.licence,
     }
-    fields |= {name: value for name, value in optional.items() if value}
-    return f"{_MAGIC} {NEWEST_KNOWN}\n{format_json(fields)}\n".encode()
+    return fields | {name: value for name, value in optional.items() if value}
+
+
+def _joined(texts: Iterable[str]) -> Iterator[bytes]:
+    yield b"["
+    lead = b""
+    for text in texts:
+        yield lead + text.encode()
+        lead = b","
+    yield b"]"
+
+
+def _entries(table: Table) -> Iterator[bytes]:
+    return _joined(
+        ",".join(_entry(table, number) for number in range(first, min(first + _ENTRIES_AT_ONCE, len(table))))
+        for first in range(0, len(table), _ENTRIES_AT_ONCE)
+    )
+
+
+def _entry(table: Table, number: int) -> str:
+    content = table.content_of[number]
+    text = f"[{format_json(table.path(number))},{table.sizes[content]}"
+    owner = table.owners[content]
+    return f"{text}]" if owner == number else f"{text},{format_json(table.path(owner))}]"
 
 
 def parse_manifest(data: bytes) -> Manifest:
@@ -153,69 +258,118 @@ def parse_manifest(data: bytes) -> Manifest:
     Raises FormatError for anything `format_manifest` could not have written,
     UnsupportedFormat for a newer major version.
     """
-    skeleton = parse_skeleton(data)
-    table = data[len(skeleton.text) :]
-    if len(table) != DIGEST_BYTES * len(skeleton.contents):
-        raise FormatError(f"manifest: {len(table)} bytes of digests for {len(skeleton.contents)} contents")
-    return fill(skeleton, [table[at : at + DIGEST_BYTES] for at in range(0, len(table), DIGEST_BYTES)])
-
-
-def parse_skeleton(data: bytes) -> Skeleton:
-    """Read the lines before a manifest's digest table.
-
-    Raises FormatError, UnsupportedFormat. The fields are checked by `fill`.
-    """
     if len(data) > MANIFEST_MAX_BYTES:
         raise FormatError(f"manifest: {len(data)} bytes, more than the {MANIFEST_MAX_BYTES} a manifest may have")
-    magic, _, rest = data.partition(b"\n")
-    version = re.fullmatch(rb"alforja-manifest ([1-9][0-9]{0,5})", magic)
+    version = _VERSION.match(data[:40])
     if version is None:
         raise FormatError("manifest: does not begin with `alforja-manifest`")
     if int(version[1]) > NEWEST_KNOWN:
         raise UnsupportedFormat("manifest", int(version[1]), NEWEST_KNOWN)
-    end = rest.find(b"\n")
+    end = data.find(b"\n", version.end())
     if end < 0:
         raise FormatError("manifest: its second line does not end")
-    text = data[: len(magic) + 1 + end + 1]
-    entries = _file_entries(parse_json(rest[:end], "manifest"))
-    contents = tuple((path, size) for path, size, owner in entries if owner is None)
-    twins = tuple((path, owner) for path, _, owner in entries if owner is not None)
-    if not {owner for _, owner in twins} <= {path for path, _ in contents}:
-        raise FormatError("manifest: a file has the content of one that is not listed")
-    return Skeleton(text, contents, twins)
+    first, last = _find_files(data, version.end(), end)
+    table = _parse_files(data, first, last)
+    if len(data) - end - 1 != DIGEST_BYTES * len(table.owners):
+        raise FormatError(f"manifest: {len(data) - end - 1} bytes of digests for {len(table.owners)} contents")
+    fields = parse_json(data[version.end() : first] + data[last:end], "manifest")
+    skeleton = make_skeleton(fields, field_of(int, fields, "release"), table, _named_paths(table))
+    manifest = check_filled(skeleton.fill(data[end + 1 :]))
+    at = 0
+    for chunk in chunks_of(manifest):
+        if data[at : at + len(chunk)] != chunk:
+            raise FormatError("manifest: not written in the one form the format allows")
+        at += len(chunk)
+    return manifest
 
 
-def fill(skeleton: Skeleton, digests: Sequence[bytes]) -> Manifest:
-    """Make a manifest of a skeleton and one digest for each of its contents.
-
-    Raises FormatError when the result breaks the format.
-    """
-    if len(set(digests)) != len(skeleton.contents) or any(len(digest) != DIGEST_BYTES for digest in digests):
-        raise FormatError(f"manifest: {len(set(digests))} distinct digests for {len(skeleton.contents)} contents")
-    line = skeleton.text.partition(b"\n")[2].removesuffix(b"\n")
-    fields = parse_json(line, "manifest")
-    if format_json(fields).encode() != line:
-        raise FormatError("manifest: not written in the one form the format allows")
-    of_path = {path: (size, digest) for (path, size), digest in zip(skeleton.contents, digests, strict=True)}
-    files = []
-    for path, size, owner in _file_entries(fields):
-        size_of_owner, digest = of_path.get(owner or path, (-1, b""))
-        if size_of_owner != size:
-            raise FormatError(f"manifest: file {path!r} has the content of {owner!r}, which is not listed so")
-        files.append(File(path, size, digest))
+def make_skeleton(fields: Mapping[str, Any], release: int, table: Table, paths_of: LessonPaths) -> Skeleton:
+    """Make a skeleton of a manifest's fields and its files. Raises FormatError."""
     try:
-        manifest = Manifest(
-            publisher=_a(str, fields, "publisher"),
-            release=_a(int, fields, "release"),
-            course=_parse_course(fields),
-            files=tuple(files),
-            folders=tuple(_strings(fields.get("folders", []), "folders")),
-            extra=_unknown(fields, *_KNOWN),
-        )
+        return Skeleton(
+            field_of(str, fields, "publisher"), release, parse_course(fields, paths_of), table,
+            tuple(strings(fields.get("folders", []), "folders")), unknown(fields, *_KNOWN),
+        )  # fmt: skip
     except (TypeError, AttributeError, ValueError) as error:
         raise FormatError(f"manifest: a field is not as the format says ({error})") from None
-    if [(content.path, content.size) for content in manifest.contents] != list(skeleton.contents):
-        raise FormatError("manifest: the first path of a content does not own it")
+
+
+def _find_files(data: bytes, start: int, end: int) -> tuple[int, int]:
+    """Find where the entries of `files` begin, and where they end."""
+    depth = 0
+    for token in _TOKEN.finditer(data, start, end):
+        text = token[0]
+        if depth == 1 and text == b'"files":[':
+            first = at = token.end()
+            while entry := _ENTRY.match(data, at, end):
+                at = entry.end()
+                if data[at : at + 1] != b",":
+                    break
+                at += 1
+            if data[at : at + 1] != b"]" or (at > first and data[at - 1 : at] == b","):
+                raise FormatError("manifest: an entry of `files` is not [path, size] or [path, size, path]")
+            return first, at
+        depth += text in (b"{", b"[") or text.endswith(b":[")
+        depth -= text in (b"}", b"]")
+    raise FormatError("manifest: field `files` is missing or of the wrong kind")
+
+
+def _parse_files(data: bytes, first: int, last: int) -> Table:
+    names, ends, content_of, sizes = bytearray(), array("I"), array("I"), array("Q")
+    twins: list[tuple[int, bytes, int]] = []
+    for entry in _ENTRY.finditer(data, first, last):
+        names += _unquote(entry[1])
+        if entry[3] is None:
+            content_of.append(len(sizes))
+            sizes.append(int(entry[2]))
+        else:
+            twins.append((len(ends), _unquote(entry[3]), int(entry[2])))
+            content_of.append(NOWHERE)
+        ends.append(len(names))
+    table = Table(bytes(names), ends, content_of, sizes)
+    for number, owner, size in twins:
+        found = table.find_name(owner)
+        content = NOWHERE if found is None or found > number else content_of[found]
+        if content == NOWHERE or table.owners[content] != found:
+            raise FormatError("manifest: a file has the content of one that is not listed before it")
+        if sizes[content] != size:
+            raise FormatError("manifest: a file has another size than the owner of its content")
+        content_of[number] = content
+    return table
+
+
+def _unquote(text: bytes) -> bytes:
+    """The bytes of a path from its JSON."""
+    if b"\\" not in text:
+        return text[1:-1]
+    try:
+        return path_key(json.loads(text))
+    except ValueError as error:
+        raise FormatError(f"manifest: a path is not readable ({error})") from None
+
+
+def _named_paths(table: Table) -> LessonPaths:
+    def numbers(lesson: Mapping[str, Any], name: str) -> Paths:
+        found = array("I")
+        for path in strings(lesson.get(name, [] if name == "rich" else None), name):
+            number = table.find(path)
+            if number is None:
+                raise FormatError(f"lesson {lesson.get('id')}: needs {path!r}, which the course does not hold")
+            found.append(number)
+        return Paths(table, found)
+
+    def paths_of(lesson: Mapping[str, Any]) -> tuple[Paths, Paths]:
+        refuse_empty(lesson, "rich")
+        return numbers(lesson, "core"), numbers(lesson, "rich")
+
+    return paths_of
+
+
+def check_filled(manifest: Manifest) -> Manifest:
+    """Return a manifest whose digests were filled in if it obeys the format's rules. Raises FormatError."""
+    assert isinstance(manifest.number_of, NumberOf)
+    if not manifest.number_of.all_differ:
+        raise FormatError("manifest: a digest is there twice")
     check_manifest(manifest)
     return manifest
 
@@ -226,25 +380,44 @@ def check_manifest(manifest: Manifest) -> None:
     check_id("course", manifest.course.id)
     if not 1 <= manifest.release <= RELEASE_MAX:
         raise FormatError(f"release {manifest.release}: not a number from 1 to {RELEASE_MAX}")
-    paths = [file.path for file in manifest.files] + list(manifest.folders)
-    for path in paths:
-        check_path(path)
-    if clashes := find_clashes(paths):
-        raise FormatError(f"path {clashes[0]!r}: is a file and a folder at once")
-    for names in ([file.path for file in manifest.files], list(manifest.folders)):
-        keys = [path_key(name) for name in names]
-        if any(one >= two for one, two in pairwise(keys)):
+    table = manifest.as_table.table
+    _check_names(table, manifest.folders)
+    for content, size in enumerate(table.sizes):
+        if size > FILE_MAX_BYTES:
+            raise FormatError(f"file {table.path(table.owners[content])!r}: its size is out of bounds")
+    _check_course(manifest.course, table)
+
+
+def _check_names(table: Table, folders: Sequence[str]) -> None:
+    hollow = [path_key(check_path(path)) for path in folders]
+    if any(one >= two for one, two in pairwise(hollow)):
+        raise FormatError("manifest: paths are not in order, or one is there twice")
+    last = last_folder = b""
+    for number in range(len(table)):
+        name = table.name(number)
+        if len(name) > PATH_MAX_BYTES or not _NAME.fullmatch(name):
+            check_path(name.decode("utf-8", "surrogateescape"))
+        if name <= last:
             raise FormatError("manifest: paths are not in order, or one is there twice")
-    if set(manifest.by_path) & set(manifest.folders):
-        raise FormatError("manifest: a path is a file and a folder at once")
-    for file in manifest.files:
-        if not 0 <= file.size <= FILE_MAX_BYTES or len(file.digest) != DIGEST_BYTES:
-            raise FormatError(f"file {file.path!r}: its size or digest is out of bounds")
-    _check_course(manifest)
+        folder = name.rpartition(b"/")[0]
+        if folder != last_folder:
+            _check_folder(folder, table, hollow)
+        last, last_folder = name, folder
+    for name in hollow:
+        if table.find_name(name) is not None:
+            raise FormatError("manifest: a path is a file and a folder at once")
+        _check_folder(name.rpartition(b"/")[0], table, hollow)
 
 
-def _check_course(manifest: Manifest) -> None:
-    course = manifest.course
+def _check_folder(folder: bytes, table: Table, hollow: Collection[bytes]) -> None:
+    """Raise FormatError when a folder of a path, or one of its own, is a path itself."""
+    while folder:
+        if table.find_name(folder) is not None or folder in hollow:
+            raise FormatError(f"path {folder.decode('utf-8', 'surrogateescape')!r}: is a file and a folder at once")
+        folder = folder.rpartition(b"/")[0]
+
+
+def _check_course(course: Course, table: Table) -> None:
     texts = [course.title, course.description]
     texts += [section.title for section in course.sections]
     texts += [lesson.title for lesson in course.lessons()]
@@ -257,133 +430,5 @@ def _check_course(manifest: Manifest) -> None:
             raise FormatError(f"lesson {lesson.id}: is there twice")
         seen.add(lesson.id)
         for path in (*lesson.core, *lesson.rich):
-            if path not in manifest.by_path:
+            if table.find(path) is None:
                 raise FormatError(f"lesson {lesson.id}: needs {path!r}, which the course does not hold")
-
-
-def format_json(value: object) -> str:
-    """Write a value in the format's one JSON form (format.md section 4).
-
-    Sorted keys, no spaces, UTF-8 as it is; only lone surrogates (bytes of file
-    names that are not UTF-8) are escaped. Raises FormatError for numbers JSON
-    does not have.
-    """
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
-    except ValueError as error:
-        raise FormatError(f"cannot be written as JSON ({error})") from None
-    text = _LONE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    if _SURROGATE.search(text):
-        raise FormatError("cannot be written as JSON (half a character)")
-    return text
-
-
-def parse_json(data: bytes, what: str) -> dict[str, Any]:
-    """Read one JSON object, refusing a key that is there twice. Raises FormatError."""
-    try:
-        value = json.loads(data, object_pairs_hook=_once, parse_float=_whole_only, parse_constant=_whole_only)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{what}: is not readable JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise FormatError(f"{what}: is not a JSON object")
-    return value
-
-
-def _whole_only(number: str) -> None:
-    raise ValueError(f"{number[:40]} is not a whole number")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a key is there twice")
-    return fields
-
-
-def _section_fields(section: Section) -> dict[str, Any]:
-    return {
-        **section.extra,
-        "lessons": [_lesson_fields(lesson) for lesson in section.lessons],
-        "title": dict(section.title),
-    }
-
-
-def _lesson_fields(lesson: Lesson) -> dict[str, Any]:
-    rich = {"rich": list(lesson.rich)} if lesson.rich else {}
-    return {**lesson.extra, "core": list(lesson.core), "id": lesson.id, "title": dict(lesson.title), **rich}
-
-
-def _file_entries(fields: Mapping[str, Any]) -> list[tuple[str, int, str | None]]:
-    entries: list[tuple[str, int, str | None]] = []
-    for entry in _a(list, fields, "files"):
-        match entry:
-            case [str(path), int(size)] if size is not True and size is not False:
-                entries.append((path, size, None))
-            case [str(path), int(size), str(owner)] if size is not True and size is not False:
-                entries.append((path, size, owner))
-            case _:
-                raise FormatError("manifest: an entry of `files` is not [path, size] or [path, size, path]")
-    return entries
-
-
-def _parse_course(fields: Mapping[str, Any]) -> Course:
-    _refuse_empty(fields, "author", "description", "folders", "licence")
-    return Course(
-        id=_a(str, fields, "course"),
-        title=_text(fields.get("title")),
-        description=_text(fields.get("description", {})),
-        languages=tuple(_strings(fields.get("languages"), "languages")),
-        licence=_a(str, fields, "licence", ""),
-        author=_a(str, fields, "author", ""),
-        sections=tuple(_parse_section(section) for section in _a(list, fields, "sections")),
-    )
-
-
-def _parse_section(fields: Mapping[str, Any]) -> Section:
-    return Section(
-        title=_text(fields.get("title")),
-        lessons=tuple(_parse_lesson(lesson) for lesson in _a(list, fields, "lessons")),
-        extra=_unknown(fields, "title", "lessons"),
-    )
-
-
-def _parse_lesson(fields: Mapping[str, Any]) -> Lesson:
-    _refuse_empty(fields, "rich")
-    return Lesson(
-        id=_a(str, fields, "id"),
-        title=_text(fields.get("title")),
-        core=tuple(_strings(fields.get("core"), "core")),
-        rich=tuple(_strings(fields.get("rich", []), "rich")),
-        extra=_unknown(fields, "id", "title", "core", "rich"),
-    )
-
-
-def _unknown(fields: Mapping[str, Any], *known: str) -> Mapping[str, Any]:
-    """The fields that a later version of the format may have added."""
-    return {name: value for name, value in fields.items() if name not in known}
-
-
-def _a(kind: type[_T], fields: Mapping[str, Any], name: str, default: _T | None = None) -> _T:
-    value = fields.get(name, default)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise FormatError(f"manifest: field `{name}` is missing or of the wrong kind")
-    return value
-
-
-def _refuse_empty(fields: Mapping[str, Any], *names: str) -> None:
-    """What may be absent is absent when it is empty: one value, one form."""
-    for name in names:
-        if name in fields and not fields[name]:
-            raise FormatError(f"manifest: field `{name}` is empty, and so must not be there")
-
-
-def _text(value: object) -> Text:
-    if not isinstance(value, dict) or not all(isinstance(words, str) for words in value.values()):
-        raise FormatError("manifest: a text is not given as {language: words}")
-    return value
-
-
-def _strings(value: object, name: str) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
-        raise FormatError(f"manifest: field `{name}` is not a list of texts")
-    return value

@@ -12,8 +12,10 @@ import numpy as np
 
 from alforja_packaging import codec, patch
 from alforja_packaging.covers import Match, find_differences, find_matches
+from alforja_packaging.frames import NEEDS_ZLIB, Needs
 from alforja_packaging.patch import Header, Section
-from alforja_packaging.recipe import Closing, Cover, Opening, Recipe, write_recipe
+from alforja_packaging.recipe import Cover, Opening, Recipe, write_recipe
+from alforja_packaging.unfolding import Unfolded, find_openings, unfold
 
 LEVEL_MAX: Final = 22  # of zstd
 _LITERALS: Final = 2  # the place of that stream
@@ -31,14 +33,25 @@ class Patch:
     data: bytes
     bases: tuple[int, ...]
     recipe: Recipe
+    needs: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Unfolded:
-    """An output whose streams are open: its plain bytes, and how they are closed."""
+def make_patches(
+    output: bytes, bases: Sequence[bytes], *, level: int = LEVEL_MAX, able: Needs = NEEDS_ZLIB
+) -> Iterator[Patch]:
+    """Make the patches worth trying: of the bytes as they are, and with what is packed in them opened.
 
-    plain: bytes
-    closings: tuple[Closing, ...] = ()
+    Streams are opened only for readers that are `able` to close those of zlib.
+    """
+    old = b"".join(bases)
+    matches = find_matches(old, output)
+    yield make_patch(Unfolded(output), bases, level=level, matches=matches)
+    if not able & NEEDS_ZLIB:
+        return
+    unfolded = unfold(output, matches, old)
+    if unfolded.closings:
+        openings = find_openings(old, matches, output)
+        yield make_patch(unfolded, bases, openings, level=level)
 
 
 def make_patch(
@@ -47,13 +60,15 @@ def make_patch(
     openings: Sequence[tuple[Opening, bytes]] = (),
     *,
     level: int = LEVEL_MAX,
+    matches: Sequence[Match] | None = None,
 ) -> Patch:
     """Make the patch that gives `unfolded` from bases, and from streams of them with their plain bytes.
 
     Openings and then bases that nothing is copied from are left out. Below the highest
     `level` of zstd streams are packed by zstd at that level alone.
     """
-    matches = find_matches(b"".join([*bases, *(plain for _, plain in openings)]), unfolded.plain)
+    if matches is None:
+        matches = find_matches(b"".join([*bases, *(plain for _, plain in openings)]), unfolded.plain)
     reach = sum(map(len, bases))
     opened = [opening.size for opening, _ in openings]
     used = _used([(one.source, one.length) for one in matches], [reach, *opened])
@@ -73,7 +88,7 @@ def make_patch(
     prefix = old[: min(reached, patch.PREFIX_MAX_BYTES)]
     packed = [_pack(text, prefix if place == _LITERALS else b"", level) for place, text in enumerate(texts)]
     header = patch.write_header(Header(len(unfolded.plain), *(section for section, _ in packed)))
-    return Patch(header + b"".join(data for _, data in packed), tuple(needed), recipe)
+    return Patch(header + b"".join(data for _, data in packed), tuple(needed), recipe, unfolded.needs)
 
 
 def _used(runs: Iterable[tuple[int, int]], sizes: Sequence[int]) -> set[int]:

@@ -177,10 +177,9 @@ def _read_closings(columns: Columns, count: int, settings: Sequence[Zlib]) -> It
     for code, gap, tail, inner, part_count in zip(codes, gaps, tails, children, counts, strict=True):
         parts = tuple(zip(lengths[at : at + part_count], between[at : at + part_count], strict=True))
         at += part_count
-        is_leaf = code < _CLOSE_ZLIB
-        if sum(gap for _, gap in parts) > GAPS_MAX_BYTES or (is_leaf and (inner or parts)):
-            raise columns.fault("closes a stream in a way that is not allowed")
-        yield Closing(methods[code], gap, tail, inner, next(sizes) if is_leaf else 0, parts)
+        if sum(gap for _, gap in parts) > GAPS_MAX_BYTES:
+            raise columns.fault("closes a stream with too much between its parts")
+        yield Closing(methods[code], gap, tail, inner, next(sizes) if code < _CLOSE_ZLIB else 0, parts)
     _check_depth(columns, children)
 
 

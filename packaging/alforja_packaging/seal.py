@@ -10,10 +10,10 @@ from typing import Final
 
 import numpy as np
 
-from alforja_packaging.frames import FRAME_MAX_BYTES, PLAIN, PREFIX, Frame, Piece, cut
+from alforja_packaging.frames import FRAME_MAX_BYTES, PLAIN, PREFIX, Frame, Needs, Piece, cut
 from alforja_packaging.layout import Part, is_text, part_of
 from alforja_packaging.manifest import File, Manifest
-from alforja_packaging.patching import LEVEL_MAX, Unfolded, make_patch
+from alforja_packaging.patching import LEVEL_MAX, make_patches
 from alforja_packaging.similarity import Candidate, Features, Pool
 
 CORE_FRAME_BYTES: Final = 256 * 1024  # on the wire, by rule of thumb: the price of taking one lesson alone
@@ -53,7 +53,7 @@ class Encoding:
     kind: str
     data: bytes
     bases: tuple[int, ...] = ()
-    needs: int = 0
+    needs: Needs = 0
 
 
 def school_order(manifest: Manifest) -> Sequence[tuple[Part, int]]:
@@ -136,37 +136,45 @@ def find_kept(manifest: Manifest, earlier: Manifest, frames: Iterable[Frame]) ->
         kept = still
 
 
-def encode(output: bytes, bases: Sequence[bytes], *, plain_if_within: float = 0.0, level: int = LEVEL_MAX) -> Encoding:
-    """Encode one frame by every kind and setting worth trying; give the smallest.
+def encode(
+    output: bytes,
+    bases: Sequence[bytes],
+    *,
+    plain_if_within: float = 0.0,
+    level: int = LEVEL_MAX,
+    able: Needs = 0,
+) -> Encoding:
+    """Encode one frame by every kind and setting worth trying; give the smallest for readers that are `able`.
 
     Below the highest `level` of zstd only zstd is tried, at that level: for haste.
 
     A frame without bases is preferred if it is larger by no more than the part
     `plain_if_within`: it holds for longer, as no other frame's fate is its own.
     """
-    alone = _encode_alone(output, level)
+    alone = _encode_alone(output, level, able)
     if not any(bases):
         return alone
-    found = [_encode_patch(output, bases, level), *_encode_prefix(output, bases, level)]
+    found = [*_encode_patches(output, bases, level, able), *_encode_prefix(output, bases, level)]
     best = min(found, key=lambda one: len(one.data))
     return alone if len(alone.data) <= len(best.data) * (1 + plain_if_within) else best
 
 
-def _encode_alone(output: bytes, level: int) -> Encoding:
+def _encode_alone(output: bytes, level: int, able: Needs) -> Encoding:
     probe = PLAIN.encode(output, b"", {"compression_level": 3})
-    if len(probe) > _INCOMPRESSIBLE * len(output):
-        return Encoding("plain", probe)
-    plain = Encoding("plain", min(probe, PLAIN.encode(output, b"", _options(level)), key=len))
-    return min(plain, _encode_patch(output, (), level), key=lambda one: len(one.data))
+    plain = probe
+    if len(probe) <= _INCOMPRESSIBLE * len(output):
+        plain = min(probe, PLAIN.encode(output, b"", _options(level)), key=len)
+    found = [Encoding("plain", plain), *_encode_patches(output, (), level, able)]
+    return min(found, key=lambda one: len(one.data))
 
 
 def _options(level: int) -> dict[str, int]:
     return _HARDEST if level == LEVEL_MAX else {"compression_level": level}
 
 
-def _encode_patch(output: bytes, bases: Sequence[bytes], level: int) -> Encoding:
-    made = make_patch(Unfolded(output), bases, level=level)
-    return Encoding("patch", made.data, made.bases)
+def _encode_patches(output: bytes, bases: Sequence[bytes], level: int, able: Needs) -> Iterator[Encoding]:
+    for made in make_patches(output, bases, level=level, able=able):
+        yield Encoding("patch", made.data, made.bases, made.needs)
 
 
 def _encode_prefix(output: bytes, bases: Sequence[bytes], level: int) -> Iterator[Encoding]:
@@ -285,7 +293,8 @@ def _with_bases(
     for frame, group in enumerate(groups):
         default = _default_bases(manifest, held, group) if held else [piece for piece in anchor if piece not in group]
         wanted = np.unique(np.concatenate([features[replace(piece, content=piece.content + shift)] for piece in group]))
-        default = [piece for piece in default if _may_serve(piece, features.get(piece), wanted)]
+        if not held:  # in an update an old archive serves by what is packed in it, which features do not show
+            default = [piece for piece in default if _may_serve(piece, features.get(piece), wanted)]
         for piece in default:
             known = features.get(piece)
             if known is not None:

@@ -18,11 +18,9 @@ choose that one, so an edit moves no distance: nothing is told of most of them.
 """
 
 import zlib
-from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
-from operator import gt
+from functools import cache, lru_cache
 from typing import Final
 
 from alforja_packaging.errors import FormatError, VerifyError
@@ -40,10 +38,17 @@ _LENGTHS: Final = (
 )
 _DISTANCES: Final = ((1, 0), (2, 0), *((1 + (2 + n % 2 << n // 2), n // 2) for n in range(28)))
 """Of each symbol the least value and how many bits are added to it (RFC 1951, section 3.2.5)."""
+_PARTS_MAX: Final = 16384  # symbols that are held before they become bytes
+_FAR_AWAY: Final = 2**62
 _LONG_FORM: Final = 0
 _LONG_LENGTH: Final = 259
 _REPEATS: Final = ((16, 16, 2), (17, 20, 3), (18, 28, 7))
 """Symbol, first byte in the token form, added bits (RFC 1951, section 3.2.7)."""
+
+_Match = tuple[int, int, int, int]
+"""Where it begins and ends, its length (259: 258 in its long form), its distance."""
+_NO_MATCH: Final[_Match] = (_FAR_AWAY, 0, 0, 0)
+_NO_EXCEPTION: Final = (-1, 0)
 
 _Entry = tuple[int, int, int]
 """Bits of a code; then of what it means the least value and how many bits are added."""
@@ -69,14 +74,15 @@ def to_tokens(packed: bytes, *, size_max: int) -> bytes:
     return told
 
 
-def from_tokens(tokens: bytes, *, size_max: int, what: str) -> bytes:
-    """Give the deflate stream that a token form tells of.
+def from_tokens(tokens: bytes, *, size_max: int, what: str) -> Iterator[bytes]:
+    """Give the deflate stream that a token form tells of, piece by piece.
 
     Raises VerifyError, naming `what`, when the form is not readable or tells of more
-    than `size_max` bytes. Time is bounded by the window (32 KiB) for each byte of text.
+    than `size_max` bytes. Takes some 2 MB of memory besides the form. Time is bounded
+    by the window (32 KiB) for each byte of text.
     """
     try:
-        return _write(tokens, size_max)
+        yield from _write(tokens, size_max)
     except (LookupError, ValueError) as error:
         raise VerifyError(f"{what}: is not the token form of a deflate stream ({error})") from None
 
@@ -298,9 +304,9 @@ class _Stream:
     """A stream that is written bit by bit, the first in the lowest place of a byte."""
 
     def __init__(self, size_max: int) -> None:
-        self.packed = bytearray()
         self.parts: list[str] = []
         """Not yet written; of each the first bit is to the right."""
+        self._left = size_max
         self._size_max = size_max
 
     def add(self, value: int, size: int) -> None:
@@ -310,73 +316,85 @@ class _Stream:
         if size:
             self.parts.append(f"{value:0{size}b}")
 
-    def flush(self) -> int:
-        """Write all whole bytes and give the count of bits that stay."""
-        bits = "".join(reversed(self.parts))
+    def take(self) -> bytes:
+        """Give all whole bytes; up to seven bits stay."""
+        parts = self.parts
+        parts.reverse()
+        bits = "".join(parts)
         rest = len(bits) % 8
-        self.packed += int(bits[rest:] or "0", 2).to_bytes(len(bits) // 8, "little")
-        self.parts = [bits[:rest]]
-        if len(self.packed) + (rest > 0) > self._size_max:
-            raise ValueError(f"more than {self._size_max} bytes")
-        return rest
+        packed = int(bits[rest:] or "0", 2).to_bytes(len(bits) // 8, "little")
+        parts[:] = [bits[:rest]]
+        self.spend(len(packed) + (rest > 0))
+        self._left += rest > 0
+        return packed
 
-    def pad(self, value: int) -> None:
-        """Fill the last byte."""
-        self.add(value, -self.flush() % 8)
-        self.flush()
+    def spend(self, count: int) -> None:
+        """Count bytes that are given."""
+        self._left -= count
+        if self._left < 0:
+            raise ValueError(f"more than {self._size_max} bytes")
+
+    def pad(self, value: int) -> bytes:
+        """Fill the last byte, and give all bytes."""
+        packed = self.take()
+        self.add(value, -len(self.parts[0]) % 8)
+        return packed + self.take()
 
 
 @dataclass(slots=True)
-class _Matches:
-    """Where in the text matches begin and end, and how they are told: 259 is 258 in its long form."""
+class _Form:
+    """A token form, and where in it the text begins."""
 
-    starts: list[int]
-    ends: list[int]
-    lengths: list[int]
-    distances: list[int]
+    tokens: bytes
+    text: int
+    blocks: Iterator[int]
+    matches: Iterator[_Match]
+    match: _Match
+    """The first that is not written yet."""
 
 
-def _write(tokens: bytes, size_max: int) -> bytes:
-    blocks, control, exceptions, text = _sections(tokens)
-    matches = _matches(control, exceptions, text)
+def _write(tokens: bytes, size_max: int) -> Iterator[bytes]:
+    form = _parse(tokens)
+    headers = form.blocks
     bits = _Stream(size_max)
-    headers = iter(blocks)
     padding = next(headers, 0)
-    begin, last = 0, 0
+    at, last = form.text, 0
     while not last:
         last, kind = divmod(_next(headers), 4)
-        end = begin + int.from_bytes(bytes(_next(headers) for _ in range(4)), "little")
-        if end > len(text):
+        end = at + int.from_bytes(bytes(_next(headers) for _ in range(4)), "little")
+        if end > len(tokens):
             raise ValueError("a block has more than the text")
         bits.add(last, 1)
         bits.add(kind, 2)
         if kind == _STORED:
-            _write_stored(bits, _next(headers), text[begin:end])
+            yield _write_stored(bits, _next(headers), tokens[at:end])
         elif kind == _FIXED:
-            _write_symbols(bits, (_FIXED_LENGTHS, _FIXED_DISTANCES), text, matches, (begin, end))
+            yield from _write_symbols(bits, (_FIXED_LENGTHS, _FIXED_DISTANCES), form, (at, end))
         elif kind == _DYNAMIC:
-            _write_symbols(bits, _write_codes(bits, headers), text, matches, (begin, end))
+            yield from _write_symbols(bits, _write_codes(bits, headers), form, (at, end))
         else:
             raise ValueError(f"block of kind {kind}")
-        bits.flush()
-        begin = end
-    if begin != len(text) or next(headers, None) is not None:
+        yield bits.take()
+        at = end
+    if at != len(tokens) or next(headers, None) is not None or form.match is not _NO_MATCH:
         raise ValueError("something follows the last block")
-    bits.pad(padding)
-    return bytes(bits.packed)
+    yield bits.pad(padding)
 
 
-def _sections(tokens: bytes) -> list[bytes]:
+def _parse(tokens: bytes) -> _Form:
     told = iter(tokens[:30])
     sizes = [_read_varint(told) for _ in range(3)]
-    at = len(b"".join(map(_varint, sizes)))
+    at = sum(len(_varint(size)) for size in sizes)
+    view = memoryview(tokens)
     sections = []
     for size in sizes:
-        sections.append(tokens[at : at + size])
+        sections.append(view[at : at + size])
         at += size
     if at > len(tokens):
         raise ValueError("cut short")
-    return [*sections, tokens[at:]]
+    blocks, control, exceptions = sections
+    matches = _matches(control, exceptions, tokens, at)
+    return _Form(tokens, at, iter(blocks), matches, next(matches, _NO_MATCH))
 
 
 def _next(told: Iterator[int]) -> int:
@@ -397,70 +415,77 @@ def _read_varint(told: Iterator[int]) -> int:
     raise ValueError("a number of more than five bytes")
 
 
-def _matches(control: bytes, exceptions: bytes, text: bytes) -> _Matches:
-    starts, ends, lengths = [], [], []
-    at = 0
+def _matches(control: memoryview, exceptions: memoryview, tokens: bytes, begin: int) -> Iterator[_Match]:
+    """Give each match: where it begins and ends in the form, its length (259: 258 in long form) and distance."""
+    at, index, limit = begin, 0, len(tokens)
+    rfind = tokens.rfind
     told = iter(control)
+    odd = _read_exceptions(exceptions)
+    odd_index, odd_value = next(odd, _NO_EXCEPTION)
     for run in told:
         at += run
-        if run < 255:
-            length = _next(told) + 3
-            starts.append(at)
-            lengths.append(length)
-            at += length
-            ends.append(at)
-    if at > len(text):
+        if run == 255:
+            continue
+        length = _next(told) + 3
+        end = at + length
+        if end > limit:
+            raise ValueError("matches have more than the text")
+        distance = 0
+        while index == odd_index:
+            if odd_value == _LONG_FORM:
+                length = _long(length)
+            elif not distance:
+                distance = _distance(tokens, begin, (at, end), odd_value)
+            else:
+                raise ValueError("two distances for one match")
+            odd_index, odd_value = next(odd, _NO_EXCEPTION)
+        if not distance:
+            window = at - _WINDOW
+            distance = at - rfind(tokens[at:end], max(begin, window), end - 1)
+        if distance > at - begin:  # also when nothing was found
+            raise ValueError("a match has no source")
+        yield at, end, length, distance
+        at = end
+        index += 1
+    if at > limit:
         raise ValueError("matches have more than the text")
-    passed, long_forms = _read_exceptions(exceptions)
-    rfind = text.rfind
-    distances = []
-    for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        if index in passed:
-            distances.append(_distance(text, start, end, passed[index]))
-        else:
-            window = start - _WINDOW if start > _WINDOW else 0
-            distances.append(start - rfind(text[start:end], window, end - 1))
-    if any(map(gt, distances, starts)):
-        raise ValueError("a match has no source")
-    for index in long_forms:
-        lengths[index] = _LONG_LENGTH
-    return _Matches(starts, ends, lengths, distances)
+    if odd_index >= 0:
+        raise ValueError("an exception is out of range")
 
 
-def _read_exceptions(exceptions: bytes) -> tuple[dict[int, int], list[int]]:
-    passed: dict[int, int] = {}
-    long_forms: list[int] = []
+def _read_exceptions(exceptions: memoryview) -> Iterator[tuple[int, int]]:
     index = 0
     told = iter(exceptions)
     for byte in told:
         index += byte
         if byte > 127:
             index += (_read_varint(told) << 7) - 128
-        value = _read_varint(told)
-        if value == _LONG_FORM:
-            long_forms.append(index)
-        else:
-            passed[index] = value
-    return passed, long_forms
+        yield index, _read_varint(told)
 
 
-def _distance(text: bytes, start: int, end: int, value: int) -> int:
+def _long(length: int) -> int:
+    if length != 258:
+        raise ValueError(f"length {length} in the long form of 258")
+    return _LONG_LENGTH
+
+
+def _distance(tokens: bytes, begin: int, span: tuple[int, int], value: int) -> int:
     """Give the distance of a match that passes nearer sources over."""
+    start, end = span
     if value > _HOPS_MAX:
         return value - _HOPS_MAX
     found = start
     for _ in range(value + 1):
-        found = text.rfind(text[start:end], max(0, start - _WINDOW), found + end - start - 1)
+        found = tokens.rfind(tokens[start:end], max(begin, start - _WINDOW), found + end - start - 1)
     return start - found
 
 
-def _write_stored(bits: _Stream, padding: int, text: bytes) -> None:
-    bits.pad(padding)
+def _write_stored(bits: _Stream, padding: int, text: bytes) -> bytes:
+    header = bits.pad(padding)
     bits.add(len(text), 16)
     bits.add(len(text) ^ 0xFFFF, 16)
-    bits.flush()
-    bits.packed += text
-    bits.flush()
+    bits.spend(len(text))
+    return header + bits.take() + text
 
 
 def _write_codes(bits: _Stream, headers: Iterator[int]) -> tuple[bytes, bytes]:
@@ -490,25 +515,34 @@ def _used(codes: list[str]) -> dict[int, str]:
 
 
 def _write_symbols(
-    bits: _Stream, code_lengths: tuple[bytes, bytes], text: bytes, matches: _Matches, span: tuple[int, int]
-) -> None:
-    """Write the symbols of a block that has `span` of the text."""
+    bits: _Stream, code_lengths: tuple[bytes, bytes], form: _Form, span: tuple[int, int]
+) -> Iterator[bytes]:
+    """Write the symbols of a block that has `span` of the form."""
     at, end = span
+    tokens, matches = form.tokens, form.matches
     literals = _used(_codes(code_lengths[0]))
-    widths, fars = _widths(literals), _Fars(_codes(code_lengths[1]))
+    widths, fars = _widths(literals), _used(_codes(code_lengths[1]))
+    far_symbols, far_bits = _far_tables()
     parts, literal = bits.parts, literals.__getitem__
-    within = slice(bisect_left(matches.starts, at), bisect_left(matches.starts, end))
-    for start, match_end, length, distance in zip(
-        matches.starts[within], matches.ends[within], matches.lengths[within], matches.distances[within], strict=True
-    ):
+    start, match_end, length, distance = form.match
+    while start < end:
+        while start - at > _PARTS_MAX:
+            parts += map(literal, tokens[at : at + _PARTS_MAX])
+            at += _PARTS_MAX
+            yield bits.take()
         if at != start:
-            parts += map(literal, text[at:start])
-        parts.append(widths[length])
-        parts.append(fars[distance])
+            parts += map(literal, tokens[at:start])
+        parts += (widths[length], fars[far_symbols[distance]], far_bits[distance])
         at = match_end
+        start, match_end, length, distance = next(matches, _NO_MATCH)
+        if len(parts) > _PARTS_MAX:
+            yield bits.take()
+    form.match = (start, match_end, length, distance) if start < _FAR_AWAY else _NO_MATCH
     if at > end:
         raise ValueError("a match reaches over the end of its block")
-    parts += map(literal, text[at:end])
+    for begin in range(at, end, _PARTS_MAX):
+        parts += map(literal, tokens[begin : min(begin + _PARTS_MAX, end)])
+        yield bits.take()
     parts.append(literals[256])
 
 
@@ -523,20 +557,11 @@ def _widths(literals: dict[int, str]) -> dict[int, str]:
     return widths
 
 
-class _Fars(dict[int, str]):
-    """For each distance its code and added bits, made when first asked for."""
-
-    def __init__(self, codes: list[str]) -> None:
-        self._codes = _used(codes)
-
-    def __missing__(self, distance: int) -> str:
-        if not 0 < distance <= _WINDOW:
-            raise ValueError(f"distance {distance}")
-        value = distance - 1
-        if value < 4:
-            far = self._codes[value]
-        else:
-            added = value.bit_length() - 2
-            far = f"{value & (1 << added) - 1:0{added}b}" + self._codes[2 * added + 2 + (value >> added & 1)]
-        self[distance] = far
-        return far
+@cache
+def _far_tables() -> tuple[bytes, list[str]]:
+    """Give for each distance its symbol and its added bits."""
+    symbols, bits = bytearray(1), [""]
+    for symbol, (_, added) in enumerate(_DISTANCES):
+        symbols += bytes([symbol]) * (1 << added)
+        bits += [f"{value:0{added}b}" if added else "" for value in range(1 << added)]
+    return bytes(symbols), bits

@@ -12,7 +12,7 @@ from typing import Final
 
 from alforja_packaging import codec
 from alforja_packaging.errors import FormatError, UnsupportedFormat
-from alforja_packaging.manifest import format_json, parse_json
+from alforja_packaging.jsonform import format_json, parse_json
 
 NEWEST_KNOWN: Final = 1
 DELTA_MAX_BYTES: Final = 16 * 2**20  # on the wire; format.md section 8

@@ -19,9 +19,13 @@ from alforja_node.planner import (
     plan_contact,
     runs_of,
 )
+from alforja_packaging.course import Course
+from alforja_packaging.files import make_files
 from alforja_packaging.frames import Frame, Piece
 from alforja_packaging.index import Index, Opened
 from alforja_packaging.manifest import Skeleton
+
+NO_FILES = Skeleton("moe", 2, Course("maths", {}), make_files([]).table)
 
 
 def an_offer(course: str, release: int = 2) -> Offer:
@@ -39,7 +43,7 @@ def ways(draw: st.DrawFn, course: str = "maths") -> Way:
     for number, length in enumerate(lengths):
         frames.append(Frame("plain", 0, at, length, (Piece(number, 0, 10),)))
         at += length
-    opened = Opened(Index(hop.from_release, tuple(frames)), Skeleton(b"", ()), (), head, 0)
+    opened = Opened(Index(hop.from_release, tuple(frames)), NO_FILES, b"", frozenset(), head, 0)
     done = frozenset(draw(st.sets(st.integers(0, len(frames) - 1))))
     arrived = {
         number: draw(st.integers(0, frame.length - 1)) for number, frame in enumerate(frames) if number not in done
@@ -179,7 +183,7 @@ def test_a_small_very_first_install_comes_whole_with_its_index() -> None:
 def test_frames_that_are_not_taken_are_neither_planned_nor_waited_for() -> None:
     hop = Hop(an_offer("maths"), 1, 100, 400)
     frames = tuple(Frame("plain", 0, 100 + 100 * number, 100, (Piece(number // 2, 0, 10),)) for number in range(3))
-    opened = Opened(Index(1, frames), Skeleton(b"", ()), (), 100, 0)
+    opened = Opened(Index(1, frames), NO_FILES, b"", frozenset(), 100, 0)
     way = Way(hop, Have(100, frozenset(), {1: 0, 2: 0}), opened, (1,), (2,))
 
     assert plan_contact([way], None) == (Fetch(hop, 1, hop.pack, 200, 299), Fetch(hop, 2, hop.pack, 300, 399, True))

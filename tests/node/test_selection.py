@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alforja_node.selection import Frames, asked_by, choose_frames, part_frames
+from alforja_packaging.course import Course
 from alforja_packaging.errors import FormatError
+from alforja_packaging.files import File, make_files
 from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_KNOWN, NEEDS_ZLIB, Frame, Needs, Piece
 from alforja_packaging.index import Index, Opened
 from alforja_packaging.manifest import Skeleton
@@ -16,8 +18,9 @@ HELD = 2  # contents of the held manifest, before the new ones
 
 
 def an_index(sizes: list[int], *frames: Frame) -> Opened:
-    contents = tuple((str(number), size) for number, size in enumerate(sizes))
-    return Opened(Index(1, frames), Skeleton(b"", contents), (), 0, HELD)
+    files = [File(f"{number:06}", size, number.to_bytes(32)) for number, size in enumerate(sizes)]
+    skeleton = Skeleton("moe", 2, Course("maths", {}), make_files(files).table)
+    return Opened(Index(1, frames), skeleton, b"", frozenset(), 0, HELD)
 
 
 def a_frame(*outputs: Piece, needs: Needs = 0, new_bases: tuple[int, ...] = ()) -> Frame:
@@ -142,13 +145,13 @@ def test_what_is_chosen_gives_everything_once_in_an_order_that_can_be_decoded(op
         assert {base.content - HELD for base in frame.bases} <= set(given)
         given += [piece.content for piece in frame.outputs]
 
-    assert sorted(given) == list(range(len(opened.skeleton.contents)))
+    assert sorted(given) == list(range(len(opened.skeleton.table.sizes)))
 
 
 @given(indexes(), st.integers(0, 3), st.data())
 def test_parting_loses_no_frame_and_puts_bases_first(opened: Opened, able: Needs, data: st.DataObject) -> None:
     chosen: Frames = choose_frames(opened, able)
-    contents = st.sets(st.integers(0, len(opened.skeleton.contents) - 1))
+    contents = st.sets(st.integers(0, len(opened.skeleton.table.sizes) - 1))
     core, rest = part_frames(opened, chosen, (), data.draw(st.lists(contents, max_size=4)))
     seen: set[int] = set()
     for number in core:

@@ -15,6 +15,7 @@ from alforja_node.planner import Fetch
 from alforja_node.sources import DirectorySource, Source
 from alforja_node.store import Store
 from alforja_node.transfer import Catalogue, Contact, Outcome, export, load_releases, prune, scrub
+from alforja_packaging import frames
 from alforja_packaging.errors import RequestError
 from tests.simulators.hub import SimulatedHub, Tree
 from tests.simulators.links import CuttingSource, TamperingSource
@@ -121,6 +122,25 @@ async def test_an_update_brings_exactly_what_was_published_for_fewer_bytes(tmp_p
         assert second.requests == 1  # the index, and with it the few frames
 
 
+@pytest.mark.parametrize("piece_bytes", [7_000, 100_000])
+async def test_files_of_many_pieces_come_whole_whether_in_one_frame_or_in_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece_bytes: int
+) -> None:
+    monkeypatch.setattr(frames, "PIECE_MAX_BYTES", piece_bytes)
+    hub = SimulatedHub(tmp_path / "hub")
+    hub.publish("maths", first_tree())
+    async with a_school(tmp_path, hub) as school:
+        await school.contact()
+        assert await school.tree() == first_tree()
+        film = random.Random(9).randbytes(600_000)  # too much for an update without digests
+        tree = second_tree() | {"two/film.mp4": first_tree()["two/film.mp4"][::-1] + film}
+        hub.publish("maths", tree)
+        outcome = await school.contact()
+
+        assert await school.tree() == tree
+        assert outcome.errors == []
+
+
 async def test_nothing_is_fetched_when_nothing_is_new(tmp_path: Path) -> None:
     hub = SimulatedHub(tmp_path / "hub")
     hub.publish("maths", first_tree())
@@ -202,8 +222,8 @@ async def test_changed_bytes_are_refused_and_the_good_ones_taken_later(tmp_path:
     hub.publish("maths", first_tree())
 
     def change(path: str, at: int, chunk: bytes) -> bytes:
-        spot = where - at
-        return chunk[:spot] + bytes([chunk[spot] ^ 1]) + chunk[spot + 1 :] if 0 <= spot < len(chunk) else chunk
+        spots = range(where, where + 8)  # more than a checksum, which nobody needs
+        return bytes(byte ^ (place in spots) for place, byte in enumerate(chunk, start=at))
 
     async with a_school(tmp_path, hub) as school:
         bad = await school.contact(TamperingSource(hub.repository, change))

@@ -1,7 +1,7 @@
 """zstd within bounds: bombs, truncation, what follows; and a second decoder that agrees."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import zstandard
@@ -123,3 +123,86 @@ def test_a_window_beyond_the_bound_is_refused() -> None:
     )
     with pytest.raises(VerifyError, match="too much memory"):
         codec.decompress_whole(greedy, size=200_000 * 400, what="frame")
+
+
+def chunks(data: bytes, length: int) -> Iterator[bytes]:
+    return (data[at : at + length] for at in range(0, len(data), length))
+
+
+def decompress_after(prefix: bytes, packed: bytes, size: int, chunk: int = 64 * 1024) -> bytes:
+    return b"".join(
+        codec.decompress_after(chunks(prefix, chunk), len(prefix), chunks(packed, chunk), size=size, what="frame")
+    )
+
+
+@given(
+    st.binary(min_size=8, max_size=600), st.lists(st.tuples(st.integers(0, 600), st.binary(max_size=40)), max_size=20),
+    st.integers(1, 700), st.integers(-5, 19), st.booleans(),
+)  # fmt: skip
+def test_a_frame_with_a_prefix_comes_out_the_same_however_it_is_decoded(
+    prefix: bytes, parts: list[tuple[int, bytes]], chunk: int, level: int, checked: bool
+) -> None:
+    data = b"".join(prefix[at : at + 90] + fresh for at, fresh in parts)
+    packed = codec.compress(data, prefix=prefix, options={"compression_level": level, "checksum_flag": int(checked)})
+
+    assert codec.decompress_whole(packed, size=len(data), prefix=prefix, what="frame") == data
+    assert decompress_after(prefix, packed, len(data), chunk) == data
+
+
+@pytest.mark.parametrize("sizes", [(300_000, 1), (300_000, 400_000), (9, 200_000), (131_072, 131_072)])
+def test_a_prefix_may_be_of_many_blocks(sizes: tuple[int, int]) -> None:
+    noise = random.Random(sizes[0])
+    prefix = noise.randbytes(sizes[0])
+    data = (prefix[sizes[0] // 3 :] + noise.randbytes(1000) + prefix)[: sizes[1]]
+    packed = codec.compress(data, prefix=prefix)
+
+    assert decompress_after(prefix, packed, len(data)) == data
+
+
+@given(st.binary(min_size=8, max_size=200), st.binary(max_size=200), st.data())
+def test_a_changed_frame_with_a_prefix_is_refused_or_gives_as_many_bytes(
+    prefix: bytes, fresh: bytes, data: st.DataObject
+) -> None:
+    plain = prefix + fresh
+    packed = bytearray(codec.compress(plain, prefix=prefix))
+    for _ in range(data.draw(st.integers(1, 3))):
+        packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
+    packed = packed[: data.draw(st.integers(len(packed) // 2, len(packed)))]
+    try:
+        given_back = decompress_after(prefix, bytes(packed), len(plain))
+    except VerifyError:
+        return
+
+    assert len(given_back) == len(plain)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda packed: packed[:0],
+        lambda packed: packed[:7],
+        lambda packed: b"\x29" + packed[1:],
+        lambda packed: packed[:4] + bytes([packed[4] | 0b1000]) + packed[5:],  # a reserved bit
+        lambda packed: packed[:4] + bytes([packed[4] | 1]) + packed[5:],  # a dictionary
+        lambda packed: packed + b"x",
+        lambda packed: packed[:-1],
+        lambda packed: packed[:-4],
+        lambda packed: packed + packed,
+    ],
+)
+def test_no_other_frame_passes_for_one_with_a_prefix(change: Callable[[bytes], bytes]) -> None:
+    prefix = bytes(range(200))
+    packed = codec.compress(prefix * 3, prefix=prefix)
+
+    with pytest.raises(VerifyError, match="frame: "):
+        decompress_after(prefix, change(packed), 600)
+
+
+def test_a_frame_of_another_size_or_of_a_larger_window_is_refused() -> None:
+    prefix = bytes(range(200))
+    wide = b"\x28\xb5\x2f\xfd" + bytes([0, 16 << 3]) + b"\x09\0\0x" + bytes(12)  # 64 MiB, then one raw block
+
+    with pytest.raises(VerifyError, match="within its bounds"):
+        decompress_after(prefix, codec.compress(prefix * 3, prefix=prefix), 601)
+    with pytest.raises(VerifyError, match="within its bounds"):
+        decompress_after(prefix, wide, 1)

@@ -16,11 +16,23 @@ from alforja_node.session import NEXT, State, pause_s
 from alforja_node.settings import NodeSettings
 from alforja_node.sources.http import STALL_TIMEOUT_S
 from alforja_node.transfer.contact import _SYNC_EVERY_BYTES, _SYNC_EVERY_S
-from alforja_packaging import closing, index, layout, manifest, patch, seal, streams, trustdelta
+from alforja_packaging import (
+    closing,
+    columns,
+    coursedelta,
+    files,
+    framecolumns,
+    index,
+    layout,
+    manifest,
+    patch,
+    runs,
+    seal,
+    streams,
+    trustdelta,
+)
 from alforja_packaging.codec import PREFIX_MIN_BYTES, WINDOW_MAX_BYTES
 from alforja_packaging.frames import FRAME_MAX_BYTES, KINDS, PACK_MAX_BYTES, PATCH_MAX_BYTES, PIECE_MAX_BYTES
-from alforja_packaging.patching import Patch
-from alforja_packaging.recipe import Recipe
 from alforja_packaging.seal import CORE_FRAME_BYTES
 from tests.simulators.hub import make_manifest
 from tests.simulators.packs import contents_of, seal_update
@@ -44,6 +56,14 @@ def test_kinds_of_frames_are_those_of_the_law() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(KINDS)
 
 
+def test_numbers_of_kinds_are_those_of_the_law() -> None:
+    stated = re.search(r"kind \(section 7: (.*?)\) times 16", FORMAT)
+    assert stated is not None
+
+    assert stated[1] == ", ".join(f"`{name}` {number}" for number, name in enumerate(framecolumns.KIND_NAMES))
+    assert set(KINDS) <= set(framecolumns.KIND_NAMES)
+
+
 def mib(size: int) -> str:
     assert size % MIB == 0
     return f"{size // MIB} MiB"
@@ -62,12 +82,17 @@ def power(size: int) -> str:
         f"at most {layout.PATH_MAX_BYTES} bytes in all (Linux PATH_MAX) and {layout.NAME_MAX_BYTES} in a part",
         f"At most {mib(manifest.MANIFEST_MAX_BYTES)}: 150 000 files with long names fit. The digest of the whole",
         f"| 1 to {manifest.RELEASE_MAX:,} (nine digits".replace(",", " "),
-        f"{manifest.DIGEST_BYTES} bytes for each distinct content",
-        f"A size is at most {power(manifest.FILE_MAX_BYTES)}",
+        f"{files.DIGEST_BYTES} bytes for each distinct content",
+        f"A size is at most {power(files.FILE_MAX_BYTES)}",
         f"up to {mib(layout.CORE_TEXT_MAX_BYTES)} and fonts are core",
         f"everything else is core up to {layout.CORE_PICTURE_MAX_BYTES // 1024} KiB",
         f"The first line is at most {index.FIRST_LINE_MAX_BYTES} bytes",
-        f"B is at most {mib(index.INDEX_MAX_BYTES)}, as is D",
+        f"refuses B above M + {mib(index.HEAD_SPARE_BYTES)}: nobody signs a head",
+        f"a dictionary of {mib(runs.LZMA_MAX_BYTES)}, of at most {mib(runs.LZMA_MAX_BYTES)} in all",
+        f"A *number* is from 0 to {power(columns.NUMBER_MAX)} in LEB128",
+        f"spread out, are at most {power(framecolumns.PIECES_MAX)} and two for each fresh content",
+        f"at most {coursedelta.NEAR} paths before, or else behind",
+        f"(Within {coursedelta.NEAR} places; where several",
         f"A frame ends within the first {power(PACK_MAX_BYTES)} bytes of its pack",
         f"frames of such a pack may give at most {mib(index.ELIDED_MAX_BYTES)}",
         f"| none | output at most {mib(FRAME_MAX_BYTES)} |",
@@ -82,7 +107,7 @@ def power(size: int) -> str:
         f"opened at most {mib(closing.OPENED_MAX_BYTES)}",
         f"Streams are at most {streams.DEPTH_MAX} deep",
         f"between its parts, at most {mib(streams.GAPS_MAX_BYTES)}",
-        f"what they give have at most {mib(streams.TOKENS_MAX_BYTES)}",
+        f"A token form has at most {mib(streams.TOKENS_FORM_MAX_BYTES)}, and",
         f"pieces of at most {mib(PIECE_MAX_BYTES)}",
         f"Versions are at most {power(trustdelta.VERSION_MAX)}",
         f"at most {mib(trustdelta.DELTA_MAX_BYTES)} on the wire and names at most {trustdelta.FILES_MAX} files",
@@ -94,8 +119,7 @@ def test_bounds_are_those_of_the_law(words: str) -> None:
 
 
 def test_bounds_that_depend_on_each_other_fit() -> None:
-    assert index.INDEX_MAX_BYTES == manifest.MANIFEST_MAX_BYTES  # "as is D"
-    assert PACK_MAX_BYTES == manifest.FILE_MAX_BYTES  # "the bound of a file"
+    assert PACK_MAX_BYTES == files.FILE_MAX_BYTES  # "the bound of a file"
     assert trustdelta.METADATA_MAX_BYTES < WINDOW_MAX_BYTES  # "one window reaches over all"
     assert PIECE_MAX_BYTES < FRAME_MAX_BYTES
 
@@ -182,7 +206,7 @@ def test_comments_point_at_sections_that_exist() -> None:
 
 @pytest.mark.skipif(not all(map(shutil.which, ["bash", "zstd", "jq", "sha256sum"])), reason="needs zstd and jq")
 def test_what_the_law_says_of_checking_by_hand_can_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seal, "make_patch", lambda unfolded, *_: Patch(unfolded.plain + b" " * 9, (), Recipe()))
+    monkeypatch.setattr(seal, "make_patches", lambda *_, **__: [])
     words = b" ".join(b"word%d" % number for number in range(900))
     old = {"a.html": words, "b/c.css": words[:400], "z.png": bytes(range(256))}
     new = old | {"a.html": words[:999] + b"!" + words[1_000:], "d.txt": words[2_000:3_000]}

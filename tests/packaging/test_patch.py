@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from alforja_packaging import patch
 from alforja_packaging.errors import AlforjaError, FormatError, VerifyError
-from alforja_packaging.patching import Unfolded, make_patch
+from alforja_packaging.patching import make_patch
 from alforja_packaging.recipe import Closing, Cover, Opening, Recipe, read_recipe, write_recipe
 from alforja_packaging.streams import Tokens, Zlib
+from alforja_packaging.unfolding import Unfolded
 from alforja_packaging.unseal import InMemory
 
 DEFLATE = Zlib(6, -15, 8, 0)
@@ -153,8 +154,8 @@ def raw(recipe: Recipe, literals: bytes = b"", differences: bytes = b"", plain_s
         (raw(Recipe(openings=(Opening(((0, 9),), 5, DEFLATE),))), "of its bases"),
         (raw(Recipe(openings=(Opening(((0, 9),), 2**40, DEFLATE),))), "opens more than"),
         (raw(Recipe(closings=(Closing(DEFLATE, 1, 9),)), b"abc"), "ends before its last stream"),
-        (raw(Recipe(closings=(Closing(Tokens(), 0, 3, size=2**40),)), b"abc"), "as tokens"),
-        (raw(Recipe(closings=(Closing(Tokens(), 0, 2**30, size=9),)), b"abc"), "where"),
+        (raw(Recipe(closings=(Closing(Tokens(), 0, 3, size=2**40),)), b"abc"), "more bytes than are allowed"),
+        (raw(Recipe(closings=(Closing(Tokens(), 0, 2**30, size=9),)), b"abc"), "ends before"),
         (raw(Recipe()) + b"x", "not as long as it says"),
         (b"", "ends within its columns"),
     ],

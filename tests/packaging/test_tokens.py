@@ -1,6 +1,7 @@
 """Deflate streams as tokens: every legal form comes back bit for bit, nothing hostile gets far."""
 
 import random
+import tracemalloc
 import zlib
 from contextlib import suppress
 
@@ -9,11 +10,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alforja_packaging import codec
+from alforja_packaging import tokens as token_forms
 from alforja_packaging.errors import FormatError, VerifyError
-from alforja_packaging.tokens import from_tokens, to_tokens
+from alforja_packaging.tokens import to_tokens
 
 MIB = 2**20
 SENT_ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
+
+
+def from_tokens(tokens: bytes, *, size_max: int, what: str) -> bytes:
+    return b"".join(token_forms.from_tokens(tokens, size_max=size_max, what=what))
 
 
 def there_and_back(packed: bytes) -> bytes:
@@ -285,6 +291,25 @@ def test_a_small_edit_of_the_text_is_a_small_edit_of_the_tokens(level: int) -> N
     assert len(codec.compress(forms[1], prefix=forms[0])) < len(deflate(new, level=level)) // 20
 
 
+def test_the_stream_is_given_in_pieces_and_takes_little_memory() -> None:
+    packed = deflate(text(500_000) + random.Random(5).randbytes(100_000))
+    tokens = to_tokens(packed, size_max=MIB)
+    tracemalloc.start()
+    pieces = sum(1 for _ in token_forms.from_tokens(tokens, size_max=len(packed), what="it"))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert pieces > 10
+    assert peak < 6 * MIB
+
+
+def test_a_long_run_of_literals_is_given_in_pieces() -> None:
+    noise = random.Random(6).randbytes(70_000)
+    packed = Bits().block(1).literals(noise).fixed(259).far(9).literals(noise).fixed(256).packed()
+
+    assert there_and_back(packed) == packed
+
+
 # --- bounds and hostile bytes ------------------------------------------------------------
 
 
@@ -347,6 +372,9 @@ def test_what_is_no_whole_stream_is_refused(packed: bytes, said: str) -> None:
         (b"\x0b\x02\0" + b"\0\x01\2\0\0\0\x05\2\0\0\0" + b"\1\0" + b"aaaa", "over the end"),
         (b"\x06\0\1" + b"\0\x05\0\0\0\0" + b"\0", "cut short"),
         (b"\x06\0\2" + b"\0\x05\0\0\0\0" + b"\0\0", "out of range"),
+        (b"\x06\2\2" + b"\0\x05\4\0\0\0" + b"\1\0" + b"\0\0" + b"aaaa", "length 3 in the long form"),
+        (b"\x06\2\4" + b"\0\x05\4\0\0\0" + b"\1\0" + b"\0\x10\0\x10" + b"aaaa", "two distances"),
+        (b"\x06\1\0" + b"\0\x05\4\0\0\0" + b"\xff" + b"aaaa", "more than the text"),
     ],
 )
 def test_tokens_that_tell_of_no_stream_are_refused(tokens: bytes, said: str) -> None:

@@ -13,8 +13,9 @@ from alforja_packaging.course import Course, Lesson, Section
 from alforja_packaging.frames import PLAIN, PREFIX
 from alforja_packaging.index import sign_name
 from alforja_packaging.manifest import File, Manifest, format_manifest
-from alforja_packaging.patching import Unfolded, make_patch
+from alforja_packaging.patching import make_patch
 from alforja_packaging.trustdelta import Change, format_delta
+from alforja_packaging.unfolding import Unfolded
 from tests.simulators.packs import Sealed, contents_of, seal_install, seal_update
 
 FOLDER = Path(__file__).parent

@@ -1,5 +1,7 @@
 """`alforja-hub show`: what a course contains."""
 
+from collections.abc import Sequence
+
 import click
 
 from alforja_hub.cli.common import COURSE, now, open_authority, open_press, open_workspace
@@ -66,5 +68,5 @@ def _as_dict(draft: Manifest, releases: list[int], kept: Tidying) -> dict[str, o
     }  # fmt: skip
 
 
-def _size_of(draft: Manifest, paths: tuple[str, ...]) -> int:
+def _size_of(draft: Manifest, paths: Sequence[str]) -> int:
     return sum(draft.contents[draft.number_of[digest]].size for digest in draft.digests_of(paths))

@@ -235,7 +235,7 @@ def _folders_above(path: str) -> list[str]:
 def _extend(view: View, lesson: Lesson, paths: Sequence[str]) -> Lesson:
     core = tuple(path for path in paths if part_of(path, view.sizes[path]) == "core" and lesson.core)
     rich = tuple(path for path in paths if path not in core)
-    return replace(lesson, core=lesson.core + core, rich=lesson.rich + rich)
+    return replace(lesson, core=(*lesson.core, *core), rich=(*lesson.rich, *rich))
 
 
 def _lesson_title(view: View, key: str, pages: Sequence[str]) -> Text:

@@ -84,6 +84,7 @@ class Bar:
     def __init__(self, progress: Any) -> None:
         self._progress = progress
         self._task = progress.add_task("connecting", total=None)
+        self._received = 0
 
     def state(self, state: session.State, what: str) -> None:
         """Name the state."""
@@ -91,11 +92,11 @@ class Bar:
 
     def plan(self, plan: Plan, left: int) -> None:
         """Set the length of the bar."""
-        done = self._progress.tasks[0].completed
-        self._progress.update(self._task, total=done + left if plan else None)
+        self._progress.update(self._task, total=self._received + left if plan else None)
 
     def moved(self, received: int) -> None:
         """Move the bar."""
+        self._received += received
         self._progress.advance(self._task, received)
 
 

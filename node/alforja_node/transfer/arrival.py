@@ -15,13 +15,17 @@ from alforja_node.offers import Hop
 from alforja_node.planner import Have, Way
 from alforja_node.selection import asked_by, choose_frames, part_frames
 from alforja_node.store import Store
-from alforja_packaging.errors import StoreError, VerifyError
+from alforja_packaging.errors import FormatError, StoreError, VerifyError
 from alforja_packaging.frames import Frame, Material, Piece, decode
 from alforja_packaging.index import Opened, parse_head
 from alforja_packaging.manifest import Manifest
 
 Taken = list[tuple[bytes, int]]
 """Digests and sizes of files that the store has taken in."""
+
+
+Fault = VerifyError | FormatError
+"""What is wrong with the bytes of a frame."""
 
 
 class DamagedBase(StoreError):
@@ -54,7 +58,7 @@ class Arrival:
         self.hop, self.opened, self.manifest = hop, opened, manifest
         self.frames = choose_frames(opened, means.able(asked_by(opened.index.frames)))
         self._store, self._means, self._held = store, means, held
-        self._here = bytearray(len(opened.skeleton.contents))  # of each content, whether the ledger knows it as held
+        self._here = bytearray(len(opened.skeleton.table.sizes))  # of each content, whether the ledger knows it as held
         self._parted: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
     @property
@@ -106,7 +110,7 @@ class Arrival:
             if not self._is_done(frame) and self._store.arrived(self._pack(frame), frame) >= frame.length
         ]
 
-    def decode(self, number: int, held: Container[bytes]) -> tuple[Taken, VerifyError | DamagedBase | None]:
+    def decode(self, number: int, held: Container[bytes]) -> tuple[Taken, Fault | DamagedBase | None]:
         """Decode one arrived frame; take in every file it completes, and give their digests and sizes.
 
         Wrong bytes are dropped, and what is wrong is given (DamagedBase when a held
@@ -116,24 +120,21 @@ class Arrival:
         frame = self.opened.index.frames[number]
         self._note_here([frame], held)
         wanted = [piece for piece in frame.outputs if not self._here[piece.content]]
-        got, fault = self._write_or_fail(frame, {piece.content for piece in wanted})
-        ready = [
-            piece for piece in wanted
-            if (piece.content in got if fault else piece.offset + piece.length == self._size(piece.content))
-        ]  # fmt: skip
+        begun = {piece.content for piece in wanted}
+        ended = {piece.content for piece in wanted if self._ends(piece)}
+        got, fault = self._write_or_fail(frame, begun)
         taken = []
-        for piece in ready:
-            content = self.manifest.contents[piece.content]
+        for place in sorted(ended if fault is None else got):
+            content = self.manifest.contents[place]
             try:
-                self._store.adopt(self._staged(piece.content), content.digest, content.path, got.get(piece.content))
+                self._store.adopt(self._staged(place), content.digest, content.path, got.get(place))
                 taken.append((content.digest, content.size))
             except VerifyError as error:
                 fault = fault or error
         self._store.settle(digest for digest, _ in taken)
         if fault is None:
-            for piece in wanted:
-                if piece.offset + piece.length < self._size(piece.content):
-                    disk.sync(self._staged(piece.content))
+            for place in begun - ended:
+                disk.sync(self._staged(place))
             return taken, None
         self._drop(frame)
         return taken, self._damage_under([frame]) or fault
@@ -160,7 +161,7 @@ class Arrival:
             for number in contents:
                 computed[number] = computed.get(number) or disk.digest_of(self._staged(number))[0]
             manifest = self.opened.complete(computed, self.hop.offer.manifest_digest, self.hop.offer.bundle)
-        except VerifyError:
+        except (VerifyError, FormatError):
             for frame in self._frames():
                 self._drop(frame)
             if damage := self._damage_under(self._frames()):
@@ -201,7 +202,7 @@ class Arrival:
             and all(self._store.is_staged(self.hop.offer.bundle, piece) for piece in missing)
         )
 
-    def _write_or_fail(self, frame: Frame, wanted: set[int]) -> tuple[dict[int, bytes], VerifyError | None]:
+    def _write_or_fail(self, frame: Frame, wanted: set[int]) -> tuple[dict[int, bytes], Fault | None]:
         """Decode a frame into the staged files of the contents that are wanted; give the digests of the whole ones.
 
         Durable only once they are synced. Raises DamagedBase when a base cannot be read.
@@ -214,19 +215,22 @@ class Arrival:
             disk.OnDisk(
                 ((base.offset, base.length) for base in frame.bases), lambda run: self._base_path(frame.bases[run])
             ) as bases,
-            disk.Scratch(self._store.root / "partial", reserve) as scratch,
+            self._store.scratch(reserve) as scratch,
             disk.Staging() as staging,
         ):
             for piece in frame.outputs:
                 if piece.length == 0 and piece.content in wanted:
-                    staging.write(self._staged(piece.content), 0, b"")
-                    self._note_digest(piece, staging, got)
+                    staging.write(path := self._staged(piece.content), 0, b"")
+                    self._note_digest(piece, path, staging, got)
             try:
+                content, path = -1, self._store.root
                 for piece, data in decode(frame, Material(packed, bases, scratch, what)):
                     if piece.content in wanted:
-                        staging.write(self._staged(piece.content), piece.offset, data)
-                        self._note_digest(piece, staging, got)
-            except VerifyError as error:
+                        if piece.content != content:
+                            content, path = piece.content, self._staged(piece.content)
+                        staging.write(path, piece.offset, data)
+                        self._note_digest(piece, path, staging, got)
+            except (VerifyError, FormatError) as error:
                 return got, error
             except disk.DiskFull:
                 raise
@@ -236,15 +240,18 @@ class Arrival:
                 raise
         return got, None
 
-    def _note_digest(self, piece: Piece, staging: disk.Staging, got: dict[int, bytes]) -> None:
-        size = self._size(piece.content)
-        if piece.offset + piece.length == size:
-            digest = staging.digest(self._staged(piece.content), size)
+    def _note_digest(self, piece: Piece, path: Path, staging: disk.Staging, got: dict[int, bytes]) -> None:
+        if self._ends(piece):
+            digest = staging.digest(path, self._size(piece.content))
             if digest is not None:
                 got[piece.content] = digest
 
+    def _ends(self, piece: Piece) -> bool:
+        """Tell whether a piece is the last of its content."""
+        return piece.offset + piece.length == self._size(piece.content)
+
     def _size(self, content: int) -> int:
-        return self.opened.skeleton.contents[content][1]
+        return self.opened.skeleton.table.sizes[content]
 
     def _base_path(self, base: Piece) -> Path:
         digest = self._base_digest(base)
@@ -323,10 +330,7 @@ def _manifest_of(store: Store, hop: Hop, opened: Opened) -> Manifest | None:
 
 
 def _is_for(opened: Opened, manifest: Manifest) -> bool:
-    sizes = (size for _, size in opened.skeleton.contents)
-    return len(opened.skeleton.contents) == len(manifest.contents) and all(
-        content.size == size for content, size in zip(manifest.contents, sizes, strict=True)
-    )
+    return list(opened.skeleton.table.sizes) == [content.size for content in manifest.contents]
 
 
 def _has_rotted(path: Path, digest: bytes) -> bool:

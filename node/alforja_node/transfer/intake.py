@@ -234,7 +234,7 @@ class Intake:
             return
         try:
             manifest, taken = await asyncio.to_thread(arrival.finish)
-        except (VerifyError, DamagedBase) as error:
+        except (VerifyError, FormatError, DamagedBase) as error:
             self._outcome.wasted += arrival.cost - hop.head
             await self.mend(hop, None, error)
             return

@@ -20,8 +20,8 @@ from alforja_node import disk
 from alforja_node.offers import Offer
 from alforja_node.trust.cache import TIMESTAMP, Held
 from alforja_packaging.errors import FormatError, VerifyError
+from alforja_packaging.jsonform import parse_json
 from alforja_packaging.layout import BUNDLES_DIR, check_id, parse_bundle_path
-from alforja_packaging.manifest import parse_json
 from alforja_packaging.trustdelta import METADATA_MAX_BYTES, VERSION_MAX
 
 BUILD_DATE: Final = datetime(2026, 11, 1, tzinfo=UTC)  # no clock of a node that runs this can honestly be earlier
