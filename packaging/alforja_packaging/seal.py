@@ -34,6 +34,7 @@ FeaturesOf = Callable[[bytes, Piece], Features]
 """Features of a piece of the content with a digest."""
 
 _HARDEST = {"compression_level": LEVEL_MAX, "target_length": 4096}
+_PREFIX_OUTPUT_MAX_BYTES = 8 * 2**20
 _TRIAL_MAX_BYTES = 8 * 2**20  # bases and output up to which every setting is tried
 _INCOMPRESSIBLE = 0.995
 
@@ -151,20 +152,23 @@ def encode(
     A frame without bases is preferred if it is larger by no more than the part
     `plain_if_within`: it holds for longer, as no other frame's fate is its own.
     """
-    alone = _encode_alone(output, level, able)
+    probe = Encoding("plain", PLAIN.encode(output, b"", {"compression_level": 3}))
     if not any(bases):
-        return alone
-    found = [*_encode_patches(output, bases, level, able), *_encode_prefix(output, bases, level)]
+        return _encode_alone(output, probe, level, able)
+    found = [*_encode_patches(output, bases, level, able)]
+    if len(output) <= _PREFIX_OUTPUT_MAX_BYTES:  # above it a patch is smaller, and zstd takes a minute to lose
+        found += _encode_prefix(output, bases, level)
     best = min(found, key=lambda one: len(one.data))
+    if len(best.data) <= len(probe.data) // 2:  # no effort without bases comes near
+        return best
+    alone = _encode_alone(output, probe, level, able)
     return alone if len(alone.data) <= len(best.data) * (1 + plain_if_within) else best
 
 
-def _encode_alone(output: bytes, level: int, able: Needs) -> Encoding:
-    probe = PLAIN.encode(output, b"", {"compression_level": 3})
-    plain = probe
-    if len(probe) <= _INCOMPRESSIBLE * len(output):
-        plain = min(probe, PLAIN.encode(output, b"", _options(level)), key=len)
-    found = [Encoding("plain", plain), *_encode_patches(output, (), level, able)]
+def _encode_alone(output: bytes, probe: Encoding, level: int, able: Needs) -> Encoding:
+    found = [probe, *_encode_patches(output, (), level, able)]
+    if len(probe.data) <= _INCOMPRESSIBLE * len(output):
+        found.append(Encoding("plain", PLAIN.encode(output, b"", _options(level))))
     return min(found, key=lambda one: len(one.data))
 
 
