@@ -26,7 +26,7 @@ def choose_frames(opened: Opened, able: Needs) -> Frames:
     frames = opened.index.frames
     if not any(frame.needs for frame in frames):
         return tuple(range(len(frames)))
-    sizes = [size for _, size in opened.skeleton.contents]
+    sizes = opened.skeleton.table.sizes
     given = array("q", [-1]) * len(sizes)  # how much of each content the chosen frames give
     chosen = []
     for number, frame in enumerate(frames):

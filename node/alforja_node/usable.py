@@ -15,12 +15,13 @@ class UsableLessons:
         self._manifest = manifest
         self._missing = array("i")  # of each lesson, how many contents
         # Of each content the first entry of a list of lessons that wait for it; of each entry its lesson and the next.
-        self._first = array("i", [_NONE]) * len(manifest.contents)
+        self._first = array("i", [_NONE]) * len(manifest.as_table.table.sizes)
         self._lesson, self._next = array("i"), array("i")
+        digest = manifest.as_table.digest
         for place, lesson in enumerate(manifest.course.lessons()):
-            missing = [digest for digest in manifest.digests_of(lesson.needed) if digest not in held]
+            missing = [content for content in manifest.contents_of(lesson.needed) if digest(content) not in held]
             self._missing.append(len(missing))
-            for content in sorted(manifest.number_of[digest] for digest in missing):
+            for content in missing:
                 self._lesson.append(place)
                 self._next.append(self._first[content])
                 self._first[content] = len(self._next) - 1

@@ -124,8 +124,16 @@ class Manifest:
         """The files in one table. Raises FormatError for what no manifest can hold."""
         return self.files if isinstance(self.files, Files) else make_files(self.files)
 
+    def contents_of(self, paths: Iterable[str]) -> frozenset[int]:
+        """The numbers of the distinct contents behind some paths of this release."""
+        table = self.as_table.table
+        numbers = paths.numbers(table) if isinstance(paths, Paths) else None
+        if numbers is None:
+            return frozenset(self.number_of[self.by_path[path].digest] for path in paths)
+        return frozenset(table.content_of[number] for number in numbers)
+
     def digests_of(self, paths: Iterable[str]) -> frozenset[bytes]:
-        """The distinct contents behind some paths of this release."""
+        """The digests of the distinct contents behind some paths of this release."""
         return frozenset(self.by_path[path].digest for path in paths)
 
 

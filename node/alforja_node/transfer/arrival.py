@@ -178,20 +178,20 @@ class Arrival:
     def _frames(self) -> Iterator[Frame]:
         return (self.opened.index.frames[number] for number in self.frames)
 
-    def _cores(self) -> Iterator[set[int]]:
+    def _cores(self) -> Iterator[frozenset[int]]:
         """For each lesson, the contents that its core needs."""
         manifest = self.manifest
         if manifest is not None:
             for lesson in manifest.course.lessons():
-                yield {manifest.number_of[digest] for digest in manifest.digests_of(lesson.needed)}
+                yield manifest.contents_of(lesson.needed)
 
     def _note_here(self, frames: Iterable[Frame], held: Container[bytes]) -> None:
         """Look up which contents of frames have come to be held: by this pack, or by another course's."""
         if self.manifest is not None:
-            contents = self.manifest.contents
+            table = self.manifest.as_table
             for frame in frames:
                 for piece in frame.outputs:
-                    if not self._here[piece.content] and contents[piece.content].digest in held:
+                    if not self._here[piece.content] and table.digest(piece.content) in held:
                         self._here[piece.content] = True
 
     def _is_done(self, frame: Frame) -> bool:
@@ -269,10 +269,10 @@ class Arrival:
         """The digest of a held file that is a base; None for one that is not verified yet."""
         if base.content < self.opened.held_count:
             assert self._held is not None
-            return self._held.contents[base.content].digest
+            return self._held.as_table.digest(base.content)
         if self.manifest is None:
             return None
-        return self.manifest.contents[base.content - self.opened.held_count].digest
+        return self.manifest.as_table.digest(base.content - self.opened.held_count)
 
     def _drop(self, frame: Frame) -> None:
         disk.remove(self._arrived(frame))
@@ -324,13 +324,9 @@ def _manifest_of(store: Store, hop: Hop, opened: Opened) -> Manifest | None:
     if not store.has_manifest(hop.offer.bundle, hop.offer.manifest_digest):
         return None
     manifest = store.get_manifest(hop.offer.bundle)
-    if not _is_for(opened, manifest):
+    if opened.skeleton.table.sizes != manifest.as_table.table.sizes:
         raise VerifyError(f"{hop.pack}: its index is for another manifest")
     return manifest
-
-
-def _is_for(opened: Opened, manifest: Manifest) -> bool:
-    return list(opened.skeleton.table.sizes) == [content.size for content in manifest.contents]
 
 
 def _has_rotted(path: Path, digest: bytes) -> bool:
