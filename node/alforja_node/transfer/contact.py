@@ -57,13 +57,13 @@ class Contact:
         """
         attempt = 0
         while True:
-            before = self.outcome.received
+            before = self._kept()
             try:
                 await self._trust()
                 await self._carry_on()
                 break
             except LinkError as error:
-                attempt = attempt + 1 if self.outcome.received == before else 1
+                attempt = attempt + 1 if self._kept() == before else 1
                 if isinstance(error, NotThere) or attempt > self._retries or self._left() == 0:
                     self._end(error)
                     break
@@ -217,6 +217,10 @@ class Contact:
         frames = [arrival.opened.index.frames[step.frame] for step in run]
         reserve = disk.reserve_of(self._store.root, self._reserve) if self._reserve else 0
         disk.check_room(self._store.root, max(map(_room_for, frames)), reserve)
+
+    def _kept(self) -> int:
+        """Bytes that the next try need not fetch again: trust metadata comes whole or not at all."""
+        return self.outcome.manifest.received + self.outcome.frames.received
 
     def _left(self) -> int | None:
         if self._budget is None:
