@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from math import expm1
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +25,7 @@ from alforja_packaging.patching import LEVEL_MAX
 ENCODER_VERSION: Final = 3  # part of every frame's name: raise it when `seal.encode` changes
 
 _TICK_S = 0.5  # between two reports of progress
-_RATE_BYTES_PER_S = 1_000_000.0  # of one core, until the first frame has shown it
-_NEARLY = 0.95  # how far a frame that is still being made may be reported
+_RATE_BYTES_PER_S = 300_000.0  # of one core, until the first frame has shown it
 
 
 class Effort(IntEnum):
@@ -168,7 +168,7 @@ class _Shift:
         self._running: dict[Future[Encoded], tuple[Job, float]] = {}
         self._done: dict[Job, Encoded] = {}
         self._total = self._left = sum(job.work for job in todo)
-        self._spent_work, self._spent_s = 0, 0.0
+        self._spent_work, self._spent_s, self._told = 0, 0.0, 0
 
     def run(self, executor: Executor, workers: int) -> dict[Job, Encoded]:
         try:
@@ -208,11 +208,15 @@ class _Shift:
         self._spent_s += self._clock.now() - began
 
     def _tell(self) -> None:
-        """Report what is done, and of what runs as much as its time so far makes likely."""
+        """Report what is done, and of what runs as much as its time so far makes likely.
+
+        What takes longer than others did goes on ever more slowly, but never stands or goes back.
+        """
         rate = self._spent_work / self._spent_s if self._spent_s else _RATE_BYTES_PER_S
         now = self._clock.now()
-        running = sum(min(_NEARLY * job.work, rate * (now - began)) for job, began in self._running.values())
-        self._progress("encoding", int(self._total - self._left + running), self._total)
+        running = sum(job.work * -expm1(-rate * (now - began) / job.work) for job, began in self._running.values())
+        self._told = max(self._told, int(self._total - self._left + running))
+        self._progress("encoding", self._told, self._total)
 
 
 def share(left_s: float | None, work: int, work_left: int, workers: int) -> float | None:
