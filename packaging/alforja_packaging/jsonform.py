@@ -31,13 +31,18 @@ def format_json(value: object) -> str:
 
 def parse_json(data: bytes | bytearray, what: str) -> dict[str, Any]:
     """Read one JSON object, refusing a key that is there twice. Raises FormatError."""
-    try:
-        value = json.loads(data, object_pairs_hook=_once, parse_float=_whole_only, parse_constant=_whole_only)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{what}: is not readable JSON ({error})") from None
+    value = parse_value(data, what)
     if not isinstance(value, dict):
         raise FormatError(f"{what}: is not a JSON object")
     return value
+
+
+def parse_value(data: bytes | bytearray | str, what: str) -> Any:
+    """Read any JSON of the format: whole numbers, no key twice. Raises FormatError."""
+    try:
+        return json.loads(data, object_pairs_hook=_once, parse_float=_whole_only, parse_constant=_whole_only)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{what}: is not readable JSON ({error})") from None
 
 
 def _whole_only(number: str) -> None:

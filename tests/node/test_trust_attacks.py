@@ -227,9 +227,7 @@ async def test_with_a_real_ledger_the_floors_survive_a_restart(tmp_path: Path, h
 
 
 @pytest.mark.parametrize("place", range(0, 480, 16))
-async def test_a_tampered_delta_costs_a_second_request_and_nothing_else(
-    hub: SignedHub, node: TrustingNode, place: int
-) -> None:
+async def test_a_tampered_delta_costs_at_most_a_second_request(hub: SignedHub, node: TrustingNode, place: int) -> None:
     hub.publish("maths.2")
 
     def tamper(path: str, body: bytes) -> bytes:
@@ -240,12 +238,12 @@ async def test_a_tampered_delta_costs_a_second_request_and_nothing_else(
     trusted = await node.refresh(source)
 
     assert bundles(trusted.offers) == SECOND
-    assert source.traffic.requests == 2
+    assert source.traffic.requests <= 2  # the last bits of a run may mean nothing
 
 
 def bomb(_: bytes) -> bytes:
-    text = b'{"files":[["3.moe.json","2.moe.json",1000]],"from":2,"to":3}'
-    return b"alforja-trust 1 %d\n" % len(text) + text + codec.compress(bytes(40 * 2**20))
+    packed = b"\1" + codec.compress(bytes(40 * 2**20))
+    return b"alforja-trust 2 %d 1000\n" % len(packed) + packed
 
 
 def names_what_is_not_held(_: bytes) -> bytes:
@@ -293,8 +291,8 @@ async def test_a_source_that_only_lies_is_named_and_changes_nothing(
 
 async def test_a_newer_format_asks_for_an_upgrade_and_names_the_source(tmp_path: Path, hub: SignedHub) -> None:
     node = await TrustingNode.of(tmp_path / "node", hub)
-    with pytest.raises(UnsupportedFormat, match=f"^{hub.repository}: trust delta: format version 2") as caught:
-        await node.refresh(LyingSource(hub.repository, lambda _, body: body.replace(b"trust 1", b"trust 2")))
+    with pytest.raises(UnsupportedFormat, match=f"^{hub.repository}: trust delta: format version 3") as caught:
+        await node.refresh(LyingSource(hub.repository, lambda _, body: body.replace(b"trust 2", b"trust 3")))
 
     assert "upgrade" in caught.value.advice
 
@@ -847,7 +845,7 @@ async def test_a_version_beyond_what_all_can_count_is_refused(
 
     files["timestamp.json"] = forged(files["timestamp.json"], hub.stolen("timestamp"), point)
     # `a_mirror` writes any name; the delta's own grammar holds most of these off already.
-    with pytest.raises(VerifyError, match=r"beyond what the format allows|is not as the format says"):
+    with pytest.raises(VerifyError, match=r"beyond what the format allows|where at most|beyond all bounds"):
         await node.refresh(a_mirror(tmp_path / "mirror", files))
 
     assert bundles((await node.refresh(hub.source)).offers) == FIRST

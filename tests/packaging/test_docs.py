@@ -23,6 +23,7 @@ from alforja_packaging import (
     files,
     framecolumns,
     index,
+    jsondelta,
     layout,
     manifest,
     patch,
@@ -111,7 +112,10 @@ def power(size: int) -> str:
         f"pieces of at most {mib(PIECE_MAX_BYTES)}",
         f"Versions are at most {power(trustdelta.VERSION_MAX)}",
         f"at most {mib(trustdelta.DELTA_MAX_BYTES)} on the wire and names at most {trustdelta.FILES_MAX} files",
-        f"are together at most {mib(trustdelta.METADATA_MAX_BYTES)}: one window",
+        f"are each at most {mib(trustdelta.METADATA_MAX_BYTES)}",
+        f"Nothing is nested deeper than {jsondelta.DEPTH_MAX}",
+        f"*What has changed* of up to {jsondelta.MASK_BITS} members",
+        f"(not beyond {power(jsondelta.INT_MAX + 1)})",
     ],
 )
 def test_bounds_are_those_of_the_law(words: str) -> None:
@@ -120,7 +124,6 @@ def test_bounds_are_those_of_the_law(words: str) -> None:
 
 def test_bounds_that_depend_on_each_other_fit() -> None:
     assert PACK_MAX_BYTES == files.FILE_MAX_BYTES  # "the bound of a file"
-    assert trustdelta.METADATA_MAX_BYTES < WINDOW_MAX_BYTES  # "one window reaches over all"
     assert PIECE_MAX_BYTES < FRAME_MAX_BYTES
 
 

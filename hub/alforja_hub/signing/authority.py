@@ -24,12 +24,12 @@ from tuf.api.metadata import (
     Targets,
     Timestamp,
 )
-from tuf.api.serialization.json import JSONSerializer
 
 from alforja_hub import shelf
 from alforja_hub.signing.chronicle import Chronicle
 from alforja_hub.signing.keys import KeyRing, PassphraseOf
 from alforja_packaging.errors import RequestError, StoreError
+from alforja_packaging.jsonform import format_json
 from alforja_packaging.layout import BUNDLES_DIR, TRUST_DIR, check_id, parse_bundle_path
 
 _TOP = ("root", "targets", "snapshot", "timestamp")
@@ -385,7 +385,8 @@ def _keys_missing(role: str, here: int, threshold: int) -> RequestError:
 
 
 def _to_bytes(document: Metadata[Any]) -> bytes:
-    return document.to_bytes(JSONSerializer(compact=True))
+    """Metadata in the one form of JSON: only of that can a delta give the bytes again."""
+    return format_json(document.to_dict()).encode()
 
 
 def _stamp(moment: datetime) -> str:
