@@ -57,6 +57,7 @@ def test_a_publish_that_is_stopped_ends_at_once_with_its_workers_and_goes_on_whe
         while process.poll() is None and not frames_of(hub):
             time.sleep(0.02)
         kept = frames_of(hub)
+        assert process.poll() is None, "it was over before it could be stopped"  # its number may be another's by now
         # A terminal sends Ctrl-C to the workers too; systemd and a person at `kill` need not.
         (os.killpg if whole_group else os.kill)(process.pid, number)
         stopped = time.monotonic()
