@@ -39,13 +39,14 @@ def reporting(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: {error.strerror or error}") from None
 
 
-def put(path: Path, data: bytes) -> None:
-    """Write a file under its name at once: old or new after a power cut, never a mixture."""
+def put(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Write a file of bytes or chunks under its name at once: old or new after a power cut, never a mixture."""
     with reporting(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(path.name + ".new")
         with fresh.open("wb") as file:
-            file.write(data)
+            for chunk in (data,) if isinstance(data, bytes) else data:
+                file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
         adopt(fresh, path)
@@ -277,13 +278,19 @@ def length_of(path: Path) -> int:
             return 0
 
 
+def chunks_of(path: Path) -> Iterator[bytes]:
+    """A file's bytes as they are on disk now, bit by bit."""
+    with reporting(path), path.open("rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
 def digest_of(path: Path) -> tuple[bytes, int]:
     """SHA-256 and length of a file's bytes as they are on disk now."""
     hasher, length = hashlib.sha256(), 0
-    with reporting(path), path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            hasher.update(chunk)
-            length += len(chunk)
+    for chunk in chunks_of(path):
+        hasher.update(chunk)
+        length += len(chunk)
     return hasher.digest(), length
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from alforja_node import disk
 from alforja_packaging.errors import DigestMismatch, StoreError
+from alforja_packaging.files import DIGEST_BYTES
 from alforja_packaging.frames import Frame, Piece
 from alforja_packaging.layout import file_path
-from alforja_packaging.manifest import Manifest, parse_manifest
+from alforja_packaging.manifest import Manifest, chunks_of, digests_behind, parse_manifest
 
 
 class Store:
@@ -69,9 +70,9 @@ class Store:
             for path in sorted(folder.iterdir()):
                 yield path.name, path.stat().st_size
 
-    def put_manifest(self, bundle: str, data: bytes) -> None:
-        """Keep the manifest of a release."""
-        disk.put(self._manifest_path(bundle), data)
+    def put_manifest(self, bundle: str, manifest: Manifest) -> None:
+        """Keep the manifest of a release, which was found to be the one that was signed."""
+        disk.put(self._manifest_path(bundle), chunks_of(manifest))
 
     def get_manifest(self, bundle: str) -> Manifest:
         """Read back the manifest of a release. Raises StoreError when it is gone or broken."""
@@ -86,6 +87,17 @@ class Store:
         with suppress(StoreError):
             return disk.digest_of(self._manifest_path(bundle))[0] == digest
         return False
+
+    def digests_in(self, bundle: str, digest: bytes) -> Iterator[bytes]:
+        """The digests of all files of a release, if its manifest is the one of a digest. Quick: nothing is parsed.
+
+        Raises StoreError when it is gone or another one.
+        """
+        path = self._manifest_path(bundle)
+        if not self.has_manifest(bundle, digest):
+            raise StoreError(f"{path}: is not the manifest that was kept", advice="run `alforja-node verify --repair`")
+        table = digests_behind(disk.chunks_of(path))
+        return (table[at : at + DIGEST_BYTES] for at in range(0, len(table), DIGEST_BYTES))
 
     def manifests(self) -> list[str]:
         """The bundles whose manifests are kept."""

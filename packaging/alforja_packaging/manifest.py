@@ -291,6 +291,21 @@ def parse_manifest(data: bytes) -> Manifest:
     return manifest
 
 
+def digests_behind(chunks: Iterable[bytes]) -> bytes:
+    """Give the digest table of a manifest that is known to be what was signed, one digest after the other.
+
+    Its lines are passed over, not parsed: a hundred thousand files cost their digests alone.
+    """
+    lines, table = 0, bytearray()
+    for chunk in chunks:
+        at = 0
+        while lines < 2 and (end := chunk.find(b"\n", at)) >= 0:
+            lines, at = lines + 1, end + 1
+        if lines == 2:
+            table += chunk[at:]
+    return bytes(table)
+
+
 def make_skeleton(fields: Mapping[str, Any], release: int, table: Table, paths_of: LessonPaths) -> Skeleton:
     """Make a skeleton of a manifest's fields and its files. Raises FormatError."""
     try:

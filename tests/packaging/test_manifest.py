@@ -12,7 +12,7 @@ from alforja_packaging.course import Course, Lesson, Section, choose_text
 from alforja_packaging.errors import FormatError, UnsupportedFormat, VerifyError
 from alforja_packaging.jsonform import format_json
 from alforja_packaging.layout import path_key
-from alforja_packaging.manifest import File, Manifest, format_manifest, parse_manifest
+from alforja_packaging.manifest import File, Manifest, digests_behind, format_manifest, parse_manifest
 
 
 def can_be_a_name(name: str) -> bool:
@@ -239,3 +239,11 @@ def test_a_reader_gets_their_language_or_the_next_best() -> None:
     assert choose_text(text, ["en-GB", "es"]) == ("en", "Water")
     assert choose_text(text, ["qu"]) == ("es", "Agua")
     assert choose_text({}, ["qu"]) == ("und", "")
+
+
+@given(manifests(), st.integers(1, 400))
+def test_the_digests_of_a_sound_manifest_are_found_however_it_is_cut(manifest: Manifest, length: int) -> None:
+    data = format_manifest(manifest)
+    chunks = (data[at : at + length] for at in range(0, len(data), length))
+
+    assert digests_behind(chunks) == b"".join(content.digest for content in manifest.contents)

@@ -6,7 +6,6 @@ remain. Whatever goes wrong with one course leaves the others alone.
 
 import asyncio
 from collections import Counter
-from contextlib import suppress
 
 from alforja_node import disk
 from alforja_node.digests import DigestSet
@@ -19,7 +18,7 @@ from alforja_node.transfer.outcome import Outcome
 from alforja_node.usable import UsableLessons
 from alforja_packaging.errors import AlforjaError, FormatError, LinkError, VerifyError
 from alforja_packaging.layout import bundle_path, parse_bundle_path
-from alforja_packaging.manifest import Manifest, format_manifest
+from alforja_packaging.manifest import Manifest
 
 _TRIES = 2  # what is broken is fetched once more: it may have been damaged on the way
 _DAMAGES = 4  # a disk under which more rots during one contact is to be seen by a person
@@ -105,11 +104,12 @@ class Intake:
     async def _find_whole(self, offer: Offer) -> frozenset[int]:
         """The kept releases of a course of which every file is held."""
         known = {one.bundle: one for one in await self._ledger.releases() if one.key == offer.key}
+        signed = {one.bundle: one.manifest_digest for one in self._offers if one.key == offer.key}
         whole = set()
         for bundle in await asyncio.to_thread(self._store.manifests):
             publisher, course, release = parse_bundle_path(bundle)
             row = known.get(bundle)
-            digest = offer.manifest_digest if bundle == offer.bundle else row.digest if row else None
+            digest = signed.get(bundle) or (row.digest if row else None)
             if (publisher, course) == offer.key and await self._is_whole(bundle, digest, row):
                 whole.add(release)
         return frozenset(whole)
@@ -117,18 +117,16 @@ class Intake:
     async def _is_whole(self, bundle: str, digest: bytes | None, row: Release | None) -> bool:
         """Tell whether a kept manifest is the one of a digest, and all of its files are held."""
         if bundle not in self._whole:
-            sound = digest is None or await asyncio.to_thread(self._store.has_manifest, bundle, digest)
+            sound = digest is not None and await asyncio.to_thread(self._store.has_manifest, bundle, digest)
             was_whole = row is not None and row.digest == digest and row.state != "incoming"
-            sure = sound and was_whole and not await self._ledger.damaged()  # then nothing needs to be read
-            self._whole[bundle] = sound and (sure or await self._holds_all(bundle))
+            sure = was_whole and not await self._ledger.damaged()  # then nothing needs to be read
+            self._whole[bundle] = sound and digest is not None and (sure or await self._holds_all(bundle, digest))
         return self._whole[bundle]
 
-    async def _holds_all(self, bundle: str) -> bool:
+    async def _holds_all(self, bundle: str, digest: bytes) -> bool:
         held = await self._load_held()
-        with suppress(AlforjaError):  # a manifest that rotted is of no use
-            manifest = await asyncio.to_thread(self._store.get_manifest, bundle)
-            return all(content.digest in held for content in manifest.contents)
-        return False
+        digests = await asyncio.to_thread(self._store.digests_in, bundle, digest)
+        return all(digest in held for digest in digests)
 
     async def _load_held(self) -> DigestSet:
         if self._held is None:
@@ -155,7 +153,7 @@ class Intake:
     async def _expect(self, offer: Offer, manifest: Manifest) -> None:
         """Keep a verified manifest, so that lessons are usable before the release is whole."""
         if not await asyncio.to_thread(self._store.has_manifest, offer.bundle, offer.manifest_digest):
-            await asyncio.to_thread(self._store.put_manifest, offer.bundle, format_manifest(manifest))
+            await asyncio.to_thread(self._store.put_manifest, offer.bundle, manifest)
         known = {one.release: one.state for one in await self._ledger.releases() if one.key == offer.key}
         if offer.release not in known:
             await self._ledger.expect(

@@ -42,7 +42,7 @@ async def prune(store: Store, ledger: Ledger, *, dry_run: bool = False) -> Mappi
     any course's releases share.
     """
     releases = await ledger.releases()
-    needed = await asyncio.to_thread(_digests_of, store, [one.bundle for one in releases])
+    needed = await asyncio.to_thread(_digests_of, store, releases)
     files = size = 0
     for folder in await asyncio.to_thread(store.folders):
         freed = await asyncio.to_thread(_not_needed, folder, needed)
@@ -82,13 +82,13 @@ def _is_sound(store: Store, digest: bytes, size: int) -> bool:
     return False
 
 
-def _digests_of(store: Store, bundles: Iterable[str]) -> DigestSet:
-    """All digests that some releases name; one manifest after the other, for they may be large."""
+def _digests_of(store: Store, releases: Iterable[Release]) -> DigestSet:
+    """All digests that some releases name."""
     digests = DigestSet()
-    for bundle in bundles:
+    for release in releases:
         try:
-            digests.update(content.digest for content in store.get_manifest(bundle).contents)
-        except AlforjaError:
+            digests.update(store.digests_in(release.bundle, release.digest))
+        except StoreError:
             raise StoreError(
                 "store: the manifest of a release cannot be read, so nothing is removed",
                 advice="run `alforja-node verify --repair` with a source, then prune again",
