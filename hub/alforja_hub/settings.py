@@ -4,7 +4,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-WORKER_BYTES = 512 * 2**20  # memory that one process needs to encode the largest frame, rounded up
+WORKER_BYTES = (
+    2**30
+)  # memory that one process needs for the largest frame: finding copies takes five bytes for each of its bases
 
 
 def count_workers() -> int:

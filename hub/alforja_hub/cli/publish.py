@@ -54,7 +54,7 @@ from alforja_packaging.console import in_words, json_option, say_json, show_prog
     "--workers",
     type=click.IntRange(1, 1024),
     metavar="N",
-    help="Encode with N processes, each of which takes up to 512 MB of memory. By default one for each core, "
+    help="Encode with N processes, each of which takes up to 1 GB of memory. By default one for each core, "
     "or as many as there is memory for.",
 )
 @json_option
