@@ -9,17 +9,19 @@ import hashlib
 import re
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from aiohttp import web
 
+from alforja_packaging.errors import FormatError, VerifyError
 from alforja_packaging.layout import BUNDLES_DIR, TRUST_DIR
+from alforja_packaging.trustdelta import newest_of
 
 _IMMUTABLE = "public, max-age=31536000, immutable"
 _MUTABLE = "public, max-age=60"
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _IMMUTABLE_TRUST = re.compile(r"[0-9]+\.[a-z0-9-]+\.json")
-_TO = re.compile(rb'"to":([0-9]+)')
 # Each header is paid for by every school at every request.
 _DROPPED = ("Server", "Last-Modified")
 
@@ -51,13 +53,19 @@ async def _get(request: web.Request) -> web.StreamResponse:
 async def _get_mutable(request: web.Request, path: Path) -> web.StreamResponse:
     """Answer for a small file that changes, under an ETag that does not depend on the disk."""
     body = await asyncio.to_thread(path.read_bytes)
-    version = _TO.search(body[:4096]) if path.parent.name == "after" else None
     # A node knows which version it has, so it can ask for what follows without having asked before.
-    etag = version[1].decode() if version else hashlib.sha256(body).hexdigest()[:16]
+    etag = _newest(body) if path.parent.name == "after" else hashlib.sha256(body).hexdigest()[:16]
     headers = {"ETag": f'"{etag}"', "Cache-Control": _MUTABLE}
     if f'"{etag}"' in request.headers.get("If-None-Match", ""):
         return web.Response(status=304, headers=headers)
     return web.Response(body=body, headers=headers, content_type="application/octet-stream")
+
+
+def _newest(delta: bytes) -> str:
+    """The version that metadata on its way leads to; a name of its bytes where that cannot be read."""
+    with suppress(FormatError, VerifyError):
+        return str(newest_of(delta))
+    return hashlib.sha256(delta).hexdigest()[:16]
 
 
 async def _drop_headers(_request: web.Request, response: web.StreamResponse) -> None:

@@ -109,8 +109,9 @@ def _start_server(context: Any) -> None:
 
 def _work(connection: Connection) -> None:
     """Answer calls until nobody asks any more."""
-    for number in _STOPPING:
-        signal.signal(number, signal.SIG_DFL)
+    # A terminal's Ctrl-C reaches everybody: were it the end of this process first, that would look like a fault.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     parent = multiprocessing.parent_process()
     if parent is not None:  # in the middle of a call, nothing else tells that it was killed

@@ -107,6 +107,17 @@ def parse_delta(data: bytes, held_version: int, held: Mapping[str, bytes]) -> De
     Raises FormatError or VerifyError for anything but a delta from `held_version`
     that can be rebuilt here; UnsupportedFormat for another version.
     """
+    return _parse(*_open(data), held_version, held)
+
+
+def newest_of(data: bytes) -> int:
+    """Tell which version of the timestamp a delta leads to. Raises FormatError or VerifyError as `parse_delta` does."""
+    columns, _ = _open(data)
+    columns.number(VERSION_MAX)
+    return columns.number(VERSION_MAX)
+
+
+def _open(data: bytes) -> tuple[Columns, Columns]:
     match = _FIRST_LINE.match(data[:60])
     if match is None:
         raise FormatError("trust delta: does not begin with `alforja-trust`")
@@ -120,7 +131,7 @@ def parse_delta(data: bytes, held_version: int, held: Mapping[str, bytes]) -> De
         raise FormatError("trust delta: is cut short, or would unpack to more than metadata may have")
     end = match.end() + packed
     columns = Columns(unpack_run(data[match.end() : end], size=size, what="trust delta"), "trust delta")
-    return _parse(columns, Columns(data[end:], "trust delta"), held_version, held)
+    return columns, Columns(data[end:], "trust delta")
 
 
 def _parse(columns: Columns, raw: Columns, held_version: int, held: Mapping[str, bytes]) -> Delta:
