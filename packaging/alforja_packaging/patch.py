@@ -6,7 +6,7 @@ bases: they are read by position, streams are read as they are wanted.
 
 import lzma
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from alforja_packaging import codec
@@ -46,6 +46,26 @@ class Scratch(Readable, Protocol):
     def append(self, data: bytes) -> None:
         """Lay bytes behind those that are there. Raises StoreError."""
         ...
+
+
+@dataclass(slots=True)
+class InMemory:
+    """Bytes in memory: bases, a frame, or the room to decode it in."""
+
+    data: bytes | bytearray = field(default_factory=bytearray)
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return len(self.data)
+
+    def read(self, offset: int, length: int) -> bytes | bytearray:
+        """Give `length` bytes from `offset`."""
+        return self.data[offset : offset + length]
+
+    def append(self, data: bytes) -> None:
+        """Lay bytes behind those that are there."""
+        self.data += data
 
 
 @dataclass(frozen=True, slots=True)

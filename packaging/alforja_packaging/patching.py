@@ -12,8 +12,9 @@ import numpy as np
 
 from alforja_packaging import codec, patch
 from alforja_packaging.covers import Match, find_differences, find_matches
+from alforja_packaging.errors import FormatError, VerifyError
 from alforja_packaging.frames import NEEDS_ZLIB, Needs
-from alforja_packaging.patch import Header, Section
+from alforja_packaging.patch import Header, InMemory, Section
 from alforja_packaging.recipe import Cover, Opening, Recipe, write_recipe
 from alforja_packaging.unfolding import Unfolded, find_openings, unfold
 
@@ -41,8 +42,24 @@ def make_patches(
 ) -> Iterator[Patch]:
     """Make the patches worth trying: of the bytes as they are, and with what is packed in them opened.
 
-    Streams are opened only for readers that are `able` to close those of zlib.
+    Streams are opened only for readers that are `able` to close those of zlib. Each
+    patch was undone once, and gave the output.
     """
+    for made in _make_all(output, bases, level, able):
+        if _gives(made, bases, output):
+            yield made
+
+
+def _gives(made: Patch, bases: Sequence[bytes], output: bytes) -> bool:
+    held = b"".join(bases[place] for place in made.bases)
+    try:
+        runs = patch.apply(InMemory(made.data), InMemory(held), InMemory(), len(output), "patch")
+        return b"".join(runs) == output
+    except (FormatError, VerifyError):  # beyond a bound of the format
+        return False
+
+
+def _make_all(output: bytes, bases: Sequence[bytes], level: int, able: Needs) -> Iterator[Patch]:
     old = b"".join(bases)
     matches = find_matches(old, output)
     yield make_patch(Unfolded(output), bases, level=level, matches=matches)
@@ -73,7 +90,7 @@ def make_patch(
     opened = [opening.size for opening, _ in openings]
     used = _used([(one.source, one.length) for one in matches], [reach, *opened])
     kept = _with_outer(openings, {place - 1 for place in used if place}, reach)
-    runs = [(one.source, one.length) for one in matches if one.source < reach]
+    runs = [(one.source, min(one.length, reach - one.source)) for one in matches if one.source < reach]
     runs += [part for place in kept for part in openings[place][0].parts if part[0] < reach]
     needed = sorted(_used(runs, [len(base) for base in bases]))
     move = _Moves([len(base) for base in bases] + opened, [*needed, *(len(bases) + place for place in kept)])

@@ -6,35 +6,15 @@ All in memory, for tests, vectors and checks; a node does the same with its disk
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from alforja_packaging.errors import DigestMismatch, VerifyError
 from alforja_packaging.frames import Frame, Material, decode
 from alforja_packaging.index import parse_head
 from alforja_packaging.manifest import Manifest
+from alforja_packaging.patch import InMemory
 
 ReadPack = Callable[[int, int, int], bytes]
 """Bytes of a pack: its number in the index, offset and length."""
-
-
-@dataclass(slots=True)
-class InMemory:
-    """Bytes in memory: bases, a frame, or the room to decode it in."""
-
-    data: bytes | bytearray = field(default_factory=bytearray)
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        return len(self.data)
-
-    def read(self, offset: int, length: int) -> bytes | bytearray:
-        """Give `length` bytes from `offset`."""
-        return self.data[offset : offset + length]
-
-    def append(self, data: bytes) -> None:
-        """Lay bytes behind those that are there."""
-        self.data += data
 
 
 def unseal(

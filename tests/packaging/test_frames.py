@@ -18,9 +18,9 @@ from alforja_packaging.frames import (
     Frame,
     Piece,
 )
+from alforja_packaging.patch import InMemory
 from alforja_packaging.patching import make_patch
 from alforja_packaging.unfolding import Unfolded
-from alforja_packaging.unseal import InMemory
 
 IN_PLAIN = Frame("plain", 0, 0, 1, (Piece(0, 0, 10),))
 IN_PREFIX = Frame("prefix", 0, 0, 1, (Piece(0, 0, 10),), (Piece(1, 0, 10),))

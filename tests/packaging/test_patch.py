@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from alforja_packaging import patch
 from alforja_packaging.errors import AlforjaError, FormatError, VerifyError
+from alforja_packaging.patch import InMemory
 from alforja_packaging.patching import make_patch
 from alforja_packaging.recipe import Closing, Cover, Opening, Recipe, read_recipe, write_recipe
 from alforja_packaging.streams import Tokens, Zlib
 from alforja_packaging.unfolding import Unfolded
-from alforja_packaging.unseal import InMemory
 
 DEFLATE = Zlib(6, -15, 8, 0)
 WORDS = b" ".join(b"word%d" % (number * number % 997) for number in range(3_000))

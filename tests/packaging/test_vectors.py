@@ -5,8 +5,9 @@ import pytest
 from alforja_packaging.frames import KINDS, Material
 from alforja_packaging.index import parse_head, sign_name
 from alforja_packaging.manifest import Manifest, parse_manifest
+from alforja_packaging.patch import InMemory
 from alforja_packaging.trustdelta import parse_delta
-from alforja_packaging.unseal import InMemory, unseal
+from alforja_packaging.unseal import unseal
 from tests.simulators.packs import Sealed, contents_of
 from tests.vectors.make import BASES, FOLDER, HELD, LATER, NEW, OLD, OUTPUT, canonical, frames, manifest_of, sealed
 

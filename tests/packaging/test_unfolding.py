@@ -1,0 +1,118 @@
+"""What is packed inside files is opened for a patch, and comes back to the bit."""
+
+import io
+import random
+import struct
+import zipfile
+import zlib
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alforja_packaging import patch
+from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB
+from alforja_packaging.patch import InMemory
+from alforja_packaging.patching import make_patches
+from alforja_packaging.streams import Tokens, Zlib
+from alforja_packaging.unfolding import Unfolded, unfold
+
+WORDS = [b"water", b"well", b"river", b"rain", b"cloud", b"school", b"bread", b"house"]
+
+
+def text(seed: int, size: int) -> bytes:
+    chance = random.Random(seed)
+    return b" ".join(chance.choice(WORDS) + b"%d" % chance.randrange(99) for _ in range(size))
+
+
+def a_zip(members: dict[str, bytes], level: int = 6) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, level)
+    return file.getvalue()
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def a_png(pixels: bytes) -> bytes:
+    packed = zlib.compress(pixels, 9)
+    parts = [packed[at : at + 300] for at in range(0, len(packed), 300)]
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 10, 10, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunk(b"IDAT", part) for part in parts) + chunk(b"IEND", b"")
+
+
+def flushed(data: bytes) -> bytes:
+    """A gzip that no setting of zlib writes in one go."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    body = b"".join(
+        packer.compress(data[at : at + 500]) + packer.flush(zlib.Z_FULL_FLUSH) for at in range(0, len(data), 500)
+    )
+    return b"\x1f\x8b\x08" + bytes(7) + body + packer.flush() + struct.pack("<II", zlib.crc32(data), len(data))
+
+
+def sizes_of(output: bytes, bases: list[bytes]) -> list[int]:
+    """The sizes of all patches worth trying, each of them undone and compared."""
+    sizes = []
+    for made in make_patches(output, bases):
+        held = b"".join(bases[place] for place in made.bases)
+        runs = patch.apply(InMemory(made.data), InMemory(held), InMemory(), len(output), "frame")
+        assert b"".join(map(bytes, runs)) == output
+        sizes.append(len(made.data))
+    return sizes
+
+
+def test_a_change_inside_an_archive_costs_what_changed() -> None:
+    old = {f"{number}.xhtml": text(number, 3_000) for number in range(6)}
+    new = old | {"3.xhtml": old["3.xhtml"].replace(b"water7 ", b"milk ", 2)}
+    closed, opened = sizes_of(a_zip(new), [a_zip(old)])
+
+    assert opened < closed / 4
+
+
+def test_an_archive_packed_anew_by_another_level_costs_next_to_nothing() -> None:
+    members = {f"{number}.xhtml": text(number, 3_000) for number in range(6)}
+    closed, opened = sizes_of(a_zip(members, 9), [a_zip(members, 1)])
+
+    assert opened < closed / 20
+
+
+def test_a_picture_in_parts_inside_an_archive_is_opened() -> None:
+    pixels = text(1, 4_000)
+    old, new = a_png(pixels), a_png(pixels[:9_000] + b"dot" + pixels[9_000:])
+    closed, opened = sizes_of(a_zip({"a.png": new, "b.html": text(2, 99)}), [a_zip({"a.png": old})])
+
+    assert opened < closed / 2
+
+
+def test_a_stream_of_another_writer_is_opened_by_its_tokens() -> None:
+    words = text(1, 4_000)
+    output = flushed(words[:9_000] + b"milk" + words[9_000:])
+    sizes = sizes_of(output, [flushed(words)])
+
+    assert isinstance(unfold(output, [], b"").closings[0].method, Tokens)
+    assert len(sizes) == 2
+
+
+def test_what_is_not_changed_stays_packed() -> None:
+    archive = a_zip({"a.html": text(1, 900)})
+
+    assert len(sizes_of(archive + b"behind", [archive])) == 1
+
+
+def test_what_a_patch_needs_is_what_its_closings_are() -> None:
+    unfolded = unfold(a_zip({"a.html": text(1, 900)}), [], b"")
+
+    assert isinstance(unfolded.closings[0].method, Zlib)
+    assert unfolded.needs == NEEDS_ZLIB
+    assert Unfolded(b"").needs == 0
+    assert not unfolded.needs & NEEDS_JPEG_XL
+
+
+@given(st.integers(0, 30), st.integers(1, 9), st.integers(1, 9), st.binary(max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_any_archive_changed_in_any_way_comes_back(seed: int, level: int, other: int, noise: bytes) -> None:
+    old = {"a.html": text(seed, 400), "b.bin": noise, "c.png": a_png(text(seed + 1, 300))}
+    new = {"a.html": text(seed, 300) + noise, "c.png": a_png(text(seed + 1, 290)), "d.gz": flushed(text(seed, 200))}
+    sizes_of(noise + a_zip(new, level), [a_zip(old, other), noise])
