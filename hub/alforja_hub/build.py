@@ -4,7 +4,7 @@ Updates from several releases share the frames that they have in common.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from alforja_hub.features import FeatureShelf
 from alforja_packaging import seal
 from alforja_packaging.frames import NEEDS_ZLIB, Frame, Piece
 from alforja_packaging.index import ELIDED_MAX_BYTES, Index, format_head
-from alforja_packaging.layout import INSTALL_NAME, bundle_name, update_name
+from alforja_packaging.layout import INSTALL_NAME, bundle_name, is_text, update_name
 from alforja_packaging.manifest import Manifest
 from alforja_packaging.seal import Draft
 
@@ -104,16 +104,28 @@ class Builder:
         progress("planning", 0, 0)
         planned = [Planned(manifest, None, seal.plan_install(manifest, kept.frames, self._features.of), kept.packs)]
         planned += [Planned(manifest, one, seal.plan_update(manifest, one, self._features.of)) for one in held]
-        jobs = [[self._job(one, frame) for frame in one.frames if isinstance(frame, Draft)] for one in planned]
-        encoded = self._encoder.encode([job for some in jobs for job in some], clock, progress)
+        jobs = [list(self._jobs(one)) for one in planned]
+        encoded = self._encoder.encode([job for some in jobs for choice in some for job in choice], clock, progress)
         progress("finishing", 0, 0)
-        return [_finish(one, [encoded[job] for job in some]) for one, some in zip(planned, jobs, strict=True)]
+        return [
+            _finish(one, [[encoded[job] for job in choice] for choice in some])
+            for one, some in zip(planned, jobs, strict=True)
+        ]
 
-    def _job(self, planned: Planned, draft: Draft) -> Job:
-        outputs = self._runs(draft.outputs, planned.manifest, None)
-        bases = self._runs(draft.bases, planned.manifest, planned.held)
-        # A first install must be of use to every reader: whatever else fails is fetched by it.
-        return Job(outputs, bases, 0.0, NEEDS_ZLIB) if planned.held else Job(outputs, bases, seal.INSTALL_PLAIN_WITHIN)
+    def _jobs(self, planned: Planned) -> Iterator[tuple[Job, ...]]:
+        """Give for each draft the job, and behind it another one that needs more of its reader, where that may pay."""
+        drafts = [frame for frame in planned.frames if isinstance(frame, Draft)]
+        for draft in drafts:
+            outputs = self._runs(draft.outputs, planned.manifest, None)
+            bases = self._runs(draft.bases, planned.manifest, planned.held)
+            if planned.held:
+                yield (Job(outputs, bases, 0.0, NEEDS_ZLIB),)
+                continue
+            # A first install must be of use to every reader: whatever else fails is fetched by it.
+            plain = Job(outputs, bases, seal.INSTALL_PLAIN_WITHIN)
+            contents = planned.manifest.contents
+            may_open = not all(is_text(contents[piece.content].path) for piece in draft.outputs)
+            yield (plain, Job(outputs, able=NEEDS_ZLIB)) if may_open else (plain,)
 
     def _runs(self, pieces: Iterable[Piece], manifest: Manifest, held: Manifest | None) -> tuple[Run, ...]:
         return tuple(
@@ -122,20 +134,44 @@ class Builder:
         )
 
 
-def _finish(planned: Planned, encoded: Sequence[Encoded]) -> Pack:
-    """Put the index before frames that are encoded."""
-    fresh = iter(encoded)
-    frames = tuple(_frame(frame, next(fresh)) if isinstance(frame, Draft) else frame for frame in planned.frames)
+def _finish(planned: Planned, encoded: Sequence[Sequence[Encoded]]) -> Pack:
+    """Put the index before frames that are encoded; what some readers take instead of a frame comes last."""
+    choices = iter(encoded)
+    serving = _serving(planned, [plain for plain, *_ in encoded])
+    frames: list[Frame] = []
+    instead: list[tuple[Draft, Encoded]] = []
+    bodies: list[Encoded] = []
+    for one in planned.frames:
+        if isinstance(one, Frame):
+            frames.append(one)
+            continue
+        plain, *opened = next(choices)
+        # Whoever cannot undo a frame must not lack the bases of others.
+        is_free = serving.isdisjoint(piece.content for piece in one.outputs)
+        best = min([plain, *(opened if is_free else ())], key=lambda each: each.length)
+        if best.needs and not planned.held:
+            instead.append((one, plain))
+        frames.append(_frame(one, best))
+        bodies.append(best)
+    frames += [_frame(draft, plain) for draft, plain in instead]
+    bodies += [plain for _, plain in instead]
     manifest, held = planned.manifest, planned.held
     moves = seal.find_moves(manifest, held) if held else ()
-    index = Index(held.release if held else None, frames, moves, tuple(planned.packs))
-    packed = sum(frame.length for frame in frames)
-    plain = sum(frame.size for frame in frames)
-    elide = held is not None and packed < ELIDE_BELOW_BYTES and plain <= ELIDED_MAX_BYTES
+    index = Index(held.release if held else None, tuple(frames), moves, tuple(planned.packs))
+    # What it costs whoever can do least.
+    packed = sum(frame.length for frame in frames if held or not frame.needs)
+    plain_size = sum(frame.size for frame in frames)
+    elide = held is not None and packed < ELIDE_BELOW_BYTES and plain_size <= ELIDED_MAX_BYTES
     head = format_head(index, manifest, held, elide=elide)
-    hasty = any(one.effort < Effort.FULL for one in encoded)
-    bodies = tuple(one.path for one in encoded)
-    return Pack(planned.name, head, bodies, len(head) + packed, tuple(planned.packs), hasty)
+    hasty = any(one.effort < Effort.FULL for choice in encoded for one in choice)
+    return Pack(planned.name, head, tuple(one.path for one in bodies), len(head) + packed, tuple(planned.packs), hasty)
+
+
+def _serving(planned: Planned, plain: Sequence[Encoded]) -> set[int]:
+    """The contents that are bases of frames, as these were encoded."""
+    fresh = iter(plain)
+    frames = [_frame(one, next(fresh)) if isinstance(one, Draft) else one for one in planned.frames]
+    return {piece.content for frame in frames for piece in frame.bases}
 
 
 def _frame(draft: Draft, encoded: Encoded) -> Frame:

@@ -353,9 +353,10 @@ def _gives_before(frame: Frame | Draft, piece: Piece) -> bool:
 
 
 def _given_whole(frames: Iterable[Frame], manifest: Manifest) -> frozenset[int]:
+    """The contents that frames give whole to every reader."""
     given: dict[int, int] = {}
     for frame in frames:
-        for piece in frame.outputs:
+        for piece in frame.outputs if not frame.needs else ():
             given[piece.content] = given.get(piece.content, 0) + piece.length
     return frozenset(number for number, size in given.items() if number >= 0 and size == manifest.contents[number].size)
 

@@ -1,5 +1,7 @@
 """Publishing: what is new, what is reused, what a cut leaves behind."""
 
+import io
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +12,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from alforja_hub import shelf
 from alforja_hub.carry import carry
+from alforja_hub.explain import explain
+from alforja_hub.features import FeatureShelf
 from alforja_hub.importers import Imported
 from alforja_hub.publish import Press, Published
 from alforja_hub.server import make_hub_app
@@ -18,6 +22,7 @@ from alforja_hub.signing import Authority
 from alforja_hub.workspace import CourseNote, Workspace
 from alforja_packaging.course import Course
 from alforja_packaging.errors import RequestError
+from alforja_packaging.frames import NEEDS_ZLIB
 from alforja_packaging.layout import parse_bundle_path
 from tests.simulators.hub import InlineExecutor, Tree, make_manifest
 
@@ -206,3 +211,43 @@ async def test_the_server_answers_as_a_static_one_with_few_headers(tmp_path: Pat
             "/trust/.hidden",
         ):
             assert (await client.get(path)).status == 404
+
+
+def an_archive(edit: int) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for number in range(40):
+            words = b" ".join(b"word%d" % (number * place % 997) for place in range(900 + edit))
+            archive.writestr(zipfile.ZipInfo(f"{number}.xhtml"), words, zipfile.ZIP_DEFLATED, 6)
+    return file.getvalue()
+
+
+def test_a_first_install_opens_archives_and_is_of_use_to_whoever_cannot_close_them(tmp_path: Path) -> None:
+    hub = Hub(tmp_path)
+    for edit in (0, 1):
+        tree = a_tree() | {"book.epub": an_archive(0), "other.epub": an_archive(edit)}
+        published = hub.publish(tree)
+        route = hub.press.open_route("moe", "maths", None)
+        frames = route.opened.index.frames
+        able = [frame for frame in frames if frame.needs]
+        plain = [frame for frame in frames if not frame.needs]
+        features = FeatureShelf(hub.workspace.path_of, tmp_path / "features")
+        explained = explain(route.manifest, None, route.opened, hub.workspace.path_of, features.of)
+
+        assert able
+        assert all(frame.needs == NEEDS_ZLIB for frame in able)
+        assert {piece.content for frame in plain for piece in frame.outputs} == set(range(len(route.manifest.contents)))
+        head, total = published.costs["install"]
+        assert total == head + sum(frame.length for frame in plain) == explained.total
+        for frame in able:
+            instead = [other for other in plain if set(other.outputs) == set(frame.outputs)]
+            assert frame.length < sum(other.length for other in instead)
+
+
+def test_an_update_opens_archives(tmp_path: Path) -> None:
+    hub = Hub(tmp_path)
+    hub.publish({"book.epub": an_archive(0)})
+    published = hub.publish({"book.epub": an_archive(1)})
+
+    assert [frame.needs for frame in hub.press.open_route("moe", "maths", 1).opened.index.frames] == [NEEDS_ZLIB]
+    assert published.costs["from-1"][1] < 5_000 < len(an_archive(1)) / 4

@@ -107,6 +107,8 @@ def make_rows(manifest: Manifest, held: Manifest | None, index: Index, weigh: We
     """List all files that differ from the held release, the dearest first. Their costs add up to that of all frames."""
     given: dict[int, _Given] = {}
     for frame in index.frames:
+        if held is None and frame.needs:
+            continue  # of a first install it is told what it costs whoever can do least
         weighed = weigh(frame)
         shares = apportion(frame.length, [one.weight for one in weighed])
         for piece, one, share in zip(frame.outputs, weighed, shares, strict=True):
