@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from alforja_hub.server import make_hub_app
 from alforja_node.sources import NotThere, Source, open_source
 from alforja_packaging.errors import LinkError, VerifyError
+from alforja_packaging.trustdelta import format_delta
 
 PACK = "bundles/moe/maths.1/install"
 DATA = bytes(range(256)) * 2_000
@@ -26,7 +27,7 @@ def repository(tmp_path: Path) -> Path:
     path.write_bytes(DATA)
     small = tmp_path / "repository" / "trust" / "after" / "3"
     small.parent.mkdir(parents=True)
-    small.write_bytes(b'alforja-trust 1 34\n{"files":[],"from":3,"to":3}')
+    small.write_bytes(format_delta(3, 3, [], {}))
     return tmp_path / "repository"
 
 
