@@ -52,7 +52,8 @@ def test_a_publish_that_is_stopped_ends_at_once_with_its_workers_and_goes_on_whe
 ) -> None:
     write_tree(tmp_path / "tree", slow_tree())
     hub("import", tmp_path / "tree", "--course", "maths", "--as", "folder")
-    command = [str(BIN / "alforja-hub"), "--home", str(hub.home), "publish", "maths"]
+    # What runs in the background ignores Ctrl-C, and so would what it starts.
+    command = ["env", "--default-signal=INT", str(BIN / "alforja-hub"), "--home", str(hub.home), "publish", "maths"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         while process.poll() is None and not frames_of(hub):
             time.sleep(0.02)

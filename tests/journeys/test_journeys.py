@@ -142,7 +142,8 @@ def test_a_tampered_stick_brings_nothing_false_and_a_good_one_repairs(
     for path in stick.glob(what):
         data = bytearray(path.read_bytes())
         if how == "flip":
-            data[len(data) * 2 // 3] ^= 0x40
+            for at in range(len(data) // 3, len(data), 16):  # a single one might stand in what is not needed
+                data[at] ^= 0x40
         path.write_bytes(b"" if how == "empty" else data[: len(data) * 2 // 3] if how == "cut" else data)
     bad = node.try_("sync", "--json")
     kept = {} if "install" in what else first_tree()
