@@ -5,6 +5,7 @@ bytes into the smallest frame it finds. A hub does the reading and the writing.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -92,10 +93,13 @@ def plan_install(manifest: Manifest, kept: Sequence[Frame], features_of: Feature
     rank = {number: place for place, (_, number) in enumerate(order)}
     given = {piece.content for frame in kept for piece in frame.outputs}
     groups = list(_install_groups(manifest, [(part, number) for part, number in order if number not in given]))
-    anchor = _anchor(manifest, kept, groups)
-    drafts = _with_bases(manifest, None, groups, features_of, anchor=anchor)
-    planned: list[Frame | Draft] = [*kept, *drafts]
-    return _keep_bases_first(planned, rank)
+    # What some readers take instead of a frame comes last, so that nothing may be built on what it gives.
+    opened = {piece.content for frame in kept if frame.needs for piece in frame.outputs}
+    instead = [frame for frame in kept if not frame.needs and not _gives_none(frame, opened)]
+    others = [frame for frame in kept if frame.needs or _gives_none(frame, opened)]
+    anchor = _anchor(manifest, [frame for frame in others if not frame.needs], groups)
+    planned: list[Frame | Draft] = [*others, *_with_bases(manifest, None, groups, features_of, anchor=anchor)]
+    return [*_keep_bases_first(planned, rank), *instead]
 
 
 def plan_update(manifest: Manifest, held: Manifest, features_of: FeaturesOf) -> Sequence[Draft]:
@@ -346,6 +350,10 @@ def _keep_bases_first(planned: Sequence[Frame | Draft], rank: Mapping[int, int])
             continue
         done.setdefault(id(stack.pop()), frame)
     return list(done.values())
+
+
+def _gives_none(frame: Frame, contents: AbstractSet[int]) -> bool:
+    return contents.isdisjoint(piece.content for piece in frame.outputs)
 
 
 def _gives_before(frame: Frame | Draft, piece: Piece) -> bool:

@@ -1,6 +1,7 @@
 """Publishing: what is new, what is reused, what a cut leaves behind."""
 
 import io
+import random
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from alforja_hub.server import make_hub_app
 from alforja_hub.settings import HubSettings
 from alforja_hub.signing import Authority
 from alforja_hub.workspace import CourseNote, Workspace
+from alforja_packaging import frames
 from alforja_packaging.course import Course
 from alforja_packaging.errors import RequestError
 from alforja_packaging.frames import NEEDS_ZLIB
@@ -213,24 +215,29 @@ async def test_the_server_answers_as_a_static_one_with_few_headers(tmp_path: Pat
             assert (await client.get(path)).status == 404
 
 
-def an_archive(edit: int) -> bytes:
+def an_archive(edit: int, seed: int = 0) -> bytes:
+    chance = random.Random(seed)
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for number in range(40):
-            words = b" ".join(b"word%d" % (number * place % 997) for place in range(900 + edit))
+            words = b" ".join(b"%x" % chance.randrange(999) for _ in range(900)) + b" more" * edit
             archive.writestr(zipfile.ZipInfo(f"{number}.xhtml"), words, zipfile.ZIP_DEFLATED, 6)
     return file.getvalue()
 
 
-def test_a_first_install_opens_archives_and_is_of_use_to_whoever_cannot_close_them(tmp_path: Path) -> None:
+def test_a_first_install_opens_archives_and_is_of_use_to_whoever_cannot_close_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub = Hub(tmp_path)
-    for edit in (0, 1):
-        tree = a_tree() | {"book.epub": an_archive(0), "other.epub": an_archive(edit)}
+    monkeypatch.setattr(frames, "PIECE_MAX_BYTES", 100_000)
+    # Of few likenesses, as what serves others as a base is not opened; the first is cut into pieces.
+    books = [b"".join(an_archive(0, 3 * number + part) for part in range(3)) for number in range(3)]
+    for edit in range(2):
+        tree = a_tree(edit) | {f"{number}.epub": book for number, book in enumerate(books[: edit + 2])}
         published = hub.publish(tree)
         route = hub.press.open_route("moe", "maths", None)
-        frames = route.opened.index.frames
-        able = [frame for frame in frames if frame.needs]
-        plain = [frame for frame in frames if not frame.needs]
+        able = [frame for frame in route.opened.index.frames if frame.needs]
+        plain = [frame for frame in route.opened.index.frames if not frame.needs]
         features = FeatureShelf(hub.workspace.path_of, tmp_path / "features")
         explained = explain(route.manifest, None, route.opened, hub.workspace.path_of, features.of)
 
