@@ -6,6 +6,7 @@ Updates from several releases share the frames that they have in common.
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,12 +14,16 @@ from alforja_hub import shelf
 from alforja_hub.encoding import Clock, Effort, Encoded, Encoder, Job, Progress, Run
 from alforja_hub.features import FeatureShelf
 from alforja_packaging import seal
+from alforja_packaging.errors import StoreError
 from alforja_packaging.frames import NEEDS_ZLIB, Frame, Piece
 from alforja_packaging.index import ELIDED_MAX_BYTES, Index, format_head
-from alforja_packaging.layout import INSTALL_NAME, bundle_name, is_text, update_name
+from alforja_packaging.layout import INSTALL_NAME, Start, bundle_name, is_text, update_name
 from alforja_packaging.manifest import Manifest
 from alforja_packaging.seal import Draft
+from alforja_packaging.similarity import Features, choose_alike
 
+ALIKE_MIN = 0.25  # of a release's bytes that another course must have to be a start: an update from it costs a build
+ALIKE_MAX = 2  # other courses that are
 INSTALL_PACKS_MAX = 8  # a first install scattered over more is built anew: it costs requests, and context
 ELIDE_BELOW_BYTES = 512 * 1024  # frames of an update; below it, digests would be a notable part of what is sent
 
@@ -46,7 +51,7 @@ class Planned:
     @property
     def name(self) -> str:
         """Its name below the publisher's folder."""
-        name = update_name(self.held.release) if self.held else INSTALL_NAME
+        name = update_name(start_of(self.manifest, self.held)) if self.held else INSTALL_NAME
         return f"{bundle_name(self.manifest.course.id, self.manifest.release)}/{name}"
 
 
@@ -71,6 +76,11 @@ class Pack:
         return [len(self.head), self.cost]
 
 
+def start_of(manifest: Manifest, held: Manifest) -> Start:
+    """Name a held release as the start of an update."""
+    return Start(held.release, "" if held.course.id == manifest.course.id else held.course.id)
+
+
 class Builder:
     """Builds packs from files that lie under their digests."""
 
@@ -93,17 +103,24 @@ class Builder:
         kept: Kept,
         held: Sequence[Manifest],
         progress: Progress,
+        *,
+        others: Sequence[Manifest] = (),
         max_seconds: float | None = None,
     ) -> list[Pack]:
         """Build the pack of a first install around what is kept, then an update from each held release.
 
+        Of the `others`, releases of other courses, those serve as well that are much alike.
         `max_seconds` are for looking for smaller frames, over all packs together.
         """
         clock = Clock(self._clock, None if max_seconds is None else self._clock() + max_seconds)
         self._features.find_all([manifest, *held], self._executor, progress)
         progress("planning", 0, 0)
+        alike = self._alike(manifest, others)
+        self._features.find_all(alike, self._executor, progress)
         planned = [Planned(manifest, None, seal.plan_install(manifest, kept.frames, self._features.of), kept.packs)]
-        planned += [Planned(manifest, one, seal.plan_update(manifest, one, self._features.of)) for one in held]
+        planned += [
+            Planned(manifest, one, seal.plan_update(manifest, one, self._features.of)) for one in (*held, *alike)
+        ]
         jobs = [list(self._jobs(one)) for one in planned]
         encoded = self._encoder.encode([job for some in jobs for choice in some for job in choice], clock, progress)
         progress("finishing", 0, 0)
@@ -111,6 +128,15 @@ class Builder:
             _finish(one, [[encoded[job] for job in choice] for choice in some])
             for one, some in zip(planned, jobs, strict=True)
         ]
+
+    def _alike(self, manifest: Manifest, others: Sequence[Manifest]) -> list[Manifest]:
+        found: list[tuple[Manifest, Features]] = []
+        for one in others:
+            with suppress(StoreError):  # of a course whose files are lost; it does without this one
+                found.append((one, self._features.sketch_of(one)))
+        sketches = [features for _, features in found]
+        wanted = self._features.sketch_of(manifest)
+        return [found[place][0] for place in choose_alike(wanted, sketches, least=ALIKE_MIN, most=ALIKE_MAX)]
 
     def _jobs(self, planned: Planned) -> Iterator[tuple[Job, ...]]:
         """Give for each draft the job, and behind it another one that needs more of its reader, where that may pay."""

@@ -25,7 +25,7 @@ from alforja_packaging import frames
 from alforja_packaging.course import Course
 from alforja_packaging.errors import RequestError
 from alforja_packaging.frames import NEEDS_ZLIB
-from alforja_packaging.layout import parse_bundle_path
+from alforja_packaging.layout import Start, parse_bundle_path
 from tests.simulators.hub import InlineExecutor, Tree, make_manifest
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -256,5 +256,5 @@ def test_an_update_opens_archives(tmp_path: Path) -> None:
     hub.publish({"book.epub": an_archive(0)})
     published = hub.publish({"book.epub": an_archive(1)})
 
-    assert [frame.needs for frame in hub.press.open_route("moe", "maths", 1).opened.index.frames] == [NEEDS_ZLIB]
+    assert [frame.needs for frame in hub.press.open_route("moe", "maths", Start(1)).opened.index.frames] == [NEEDS_ZLIB]
     assert published.costs["from-1"][1] < 5_000 < len(an_archive(1)) / 4
