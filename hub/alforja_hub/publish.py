@@ -21,6 +21,7 @@ from alforja_hub.signing import Authority, Target
 from alforja_hub.upkeep import Tidying, Upkeep, narrowed, open_pack, starts_of
 from alforja_hub.workspace import Workspace
 from alforja_packaging.errors import RequestError, StoreError
+from alforja_packaging.frames import NEEDS_ZLIB, Needs
 from alforja_packaging.index import Opened, sign_name
 from alforja_packaging.layout import (
     BUNDLES_DIR,
@@ -62,14 +63,25 @@ class Route:
 
 
 class Press:
-    """Publishes drafts of one workspace into one repository; without an executor it only answers questions."""
+    """Publishes drafts of one workspace into one repository; without an executor it only answers questions.
+
+    No frame needs more of its readers than `able`.
+    """
 
     def __init__(
-        self, settings: HubSettings, workspace: Workspace, authority: Authority, executor: Executor | None
+        self,
+        settings: HubSettings,
+        workspace: Workspace,
+        authority: Authority,
+        executor: Executor | None,
+        *,
+        able: Needs = NEEDS_ZLIB,
     ) -> None:
         self._settings, self._workspace, self._authority = settings, workspace, authority
         self._builder = (
-            Builder(workspace.path_of, settings.cache, executor, workers=settings.workers) if executor else None
+            Builder(workspace.path_of, settings.cache, executor, workers=settings.workers, able=able)
+            if executor
+            else None
         )
         self._upkeep = Upkeep(settings, authority)
 

@@ -4,6 +4,7 @@ docs/format.md section 7.2. Only a hub needs this.
 """
 
 import lzma
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -13,16 +14,18 @@ import numpy as np
 from alforja_packaging import codec, patch
 from alforja_packaging.covers import Match, find_differences, find_matches
 from alforja_packaging.errors import FormatError, VerifyError
-from alforja_packaging.frames import NEEDS_ZLIB, Needs
+from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB, Needs
 from alforja_packaging.patch import Header, InMemory, Section
 from alforja_packaging.recipe import Cover, Opening, Recipe, write_recipe
-from alforja_packaging.unfolding import Unfolded, find_openings, unfold
+from alforja_packaging.unfolding import Transcode, Unfolded, find_openings, unfold
 
 LEVEL_MAX: Final = 22  # of zstd
 _LITERALS: Final = 2  # the place of that stream
 _LZMA_TRIALS: Final = ((3, 0, 2), (4, 0, 0), (3, 0, 0), (0, 0, 0), (0, 2, 2))
 """lc, lp, pb: zstd's rivals' default, texts, mixtures, columns of numbers, samples of sound."""
 _TRIAL_MAX_BYTES: Final = 4 * 2**20  # up to which all of them are tried
+_MAY_HOLD_JPEGS: Final = re.compile(rb"\xff\xd8\xff|PK\x03\x04|\x1f\x8b\x08|stream\r?\n")
+"""A JPEG, or what may hold one packed: looking closer takes long."""
 _SEARCH: Final = {"mode": lzma.MODE_NORMAL, "mf": lzma.MF_BT4, "nice_len": 273, "depth": 1000}
 _ZSTD: Final = {"compression_level": LEVEL_MAX, "target_length": 4096, "checksum_flag": 0}
 
@@ -48,6 +51,22 @@ def make_patches(
     for made in _make_all(output, bases, level, able):
         if _gives(made, bases, output):
             yield made
+
+
+def make_jpeg_patch(output: bytes, bases: Sequence[bytes], transcode: Transcode) -> Patch | None:
+    """Make the patch whose JPEGs travel as JPEG XL, with what else is packed opened too.
+
+    None where the output holds none that are worth it. The patch was undone once, and gave the output.
+    """
+    if not _MAY_HOLD_JPEGS.search(output):
+        return None
+    old = b"".join(bases)
+    matches = find_matches(old, output)
+    unfolded = unfold(output, matches, old, transcode=transcode)
+    if not unfolded.needs & NEEDS_JPEG_XL:
+        return None
+    made = make_patch(unfolded, bases, find_openings(old, matches, output))
+    return made if _gives(made, bases, output) else None
 
 
 def _gives(made: Patch, bases: Sequence[bytes], output: bytes) -> bool:

@@ -5,17 +5,17 @@ bytes into the smallest frame it finds. A hub does the reading and the writing.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from alforja_packaging.frames import FRAME_MAX_BYTES, PLAIN, PREFIX, Frame, Needs, Piece, cut
+from alforja_packaging.frames import FRAME_MAX_BYTES, NEEDS_JPEG_XL, PLAIN, PREFIX, Frame, Needs, Piece, cut
 from alforja_packaging.layout import Part, is_text, part_of
 from alforja_packaging.manifest import File, Manifest
-from alforja_packaging.patching import LEVEL_MAX, make_patches
+from alforja_packaging.patching import LEVEL_MAX, make_jpeg_patch, make_patches
 from alforja_packaging.similarity import Candidate, Features, Pool
+from alforja_packaging.unfolding import Transcode
 
 CORE_FRAME_BYTES: Final = 256 * 1024  # on the wire, by rule of thumb: the price of taking one lesson alone
 RICH_FRAME_BYTES: Final = 4 * 2**20
@@ -50,12 +50,18 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """A frame that is encoded: its kind, its bytes, the places of the bases it needs, and what its reader must know."""
+    """A frame that is encoded: its kind, its bytes, the places of the bases it needs, and what its reader must know.
+
+    Without any bytes it is none: what was asked for is of no use here.
+    """
 
     kind: str
     data: bytes
     bases: tuple[int, ...] = ()
     needs: Needs = 0
+
+
+NO_USE: Final = Encoding("plain", b"")
 
 
 def school_order(manifest: Manifest) -> Sequence[tuple[Part, int]]:
@@ -94,9 +100,12 @@ def plan_install(manifest: Manifest, kept: Sequence[Frame], features_of: Feature
     given = {piece.content for frame in kept for piece in frame.outputs}
     groups = list(_install_groups(manifest, [(part, number) for part, number in order if number not in given]))
     # What some readers take instead of a frame comes last, so that nothing may be built on what it gives.
-    opened = {piece.content for frame in kept if frame.needs for piece in frame.outputs}
-    instead = [frame for frame in kept if not frame.needs and not _gives_none(frame, opened)]
-    others = [frame for frame in kept if frame.needs or _gives_none(frame, opened)]
+    most: dict[int, Needs] = {}
+    for frame in kept:
+        for piece in frame.outputs:
+            most.setdefault(piece.content, frame.needs)
+    instead = [frame for frame in kept if any(most[piece.content] != frame.needs for piece in frame.outputs)]
+    others = [frame for frame in kept if all(most[piece.content] == frame.needs for piece in frame.outputs)]
     anchor = _anchor(manifest, [frame for frame in others if not frame.needs], groups)
     planned: list[Frame | Draft] = [*others, *_with_bases(manifest, None, groups, features_of, anchor=anchor)]
     return [*_keep_bases_first(planned, rank), *instead]
@@ -148,6 +157,7 @@ def encode(
     plain_if_within: float = 0.0,
     level: int = LEVEL_MAX,
     able: Needs = 0,
+    transcode: Transcode | None = None,
 ) -> Encoding:
     """Encode one frame by every kind and setting worth trying; give the smallest for readers that are `able`.
 
@@ -155,7 +165,13 @@ def encode(
 
     A frame without bases is preferred if it is larger by no more than the part
     `plain_if_within`: it holds for longer, as no other frame's fate is its own.
+
+    With NEEDS_JPEG_XL only JPEG XL is tried, made by `transcode`, and that never in
+    haste: NO_USE where nothing comes of it. A frame that needs less stands beside it.
     """
+    if able & NEEDS_JPEG_XL:
+        made = make_jpeg_patch(output, bases, transcode) if transcode and level == LEVEL_MAX else None
+        return Encoding("patch", made.data, made.bases, made.needs) if made else NO_USE
     probe = Encoding("plain", PLAIN.encode(output, b"", {"compression_level": 3}))
     if not any(bases):
         return _encode_alone(output, probe, level, able)
@@ -350,10 +366,6 @@ def _keep_bases_first(planned: Sequence[Frame | Draft], rank: Mapping[int, int])
             continue
         done.setdefault(id(stack.pop()), frame)
     return list(done.values())
-
-
-def _gives_none(frame: Frame, contents: AbstractSet[int]) -> bool:
-    return contents.isdisjoint(piece.content for piece in frame.outputs)
 
 
 def _gives_before(frame: Frame | Draft, piece: Piece) -> bool:

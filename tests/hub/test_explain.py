@@ -116,7 +116,6 @@ def test_a_moved_file_costs_nothing_and_says_where_it_was(tmp_path: Path) -> Non
         ("prefix", (0,), 0, "patched"),
         ("patch", (0,), 0, "patched"),
         ("patch", (0,), NEEDS_ZLIB, "opened"),
-        ("patch", (), NEEDS_JPEG_XL, "opened"),
     ],
 )
 def test_how_a_file_travels_is_told_by_its_frame(kind: str, bases: tuple[int, ...], needs: int, how: str) -> None:
@@ -129,6 +128,15 @@ def test_how_a_file_travels_is_told_by_its_frame(kind: str, bases: tuple[int, ..
         Row("a.zip", "changed", how, 70, 3, ("a.zip",) if bases else ()),  # type: ignore[arg-type]
         Row("b.html", "new", "whole", 0, 4),
     ]
+
+
+def test_what_is_given_twice_costs_what_whoever_can_do_least_fetches() -> None:
+    held = make_manifest("moe", "maths", 1, {"a.jpg": b"old"})
+    new = make_manifest("moe", "maths", 2, {"a.jpg": b"new"})
+    frames = tuple(Frame("patch", 0, 0, 70 - needs, (Piece(0, 0, 3),), (), needs) for needs in (NEEDS_JPEG_XL, 0))
+
+    [row] = make_rows(new, held, Index(1, frames), lambda _frame: [Weighed(1)])
+    assert (row.cost, row.how) == (70, "whole")
 
 
 def _nowhere(digest: bytes) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from alforja_packaging.frames import Frame
-from alforja_packaging.index import Index
+from alforja_packaging.index import Index, met_by_all
 from alforja_packaging.layout import is_text
 from alforja_packaging.manifest import File, Manifest
 
@@ -105,10 +105,11 @@ def how_of(frame: Frame, path: str) -> How:
 
 def make_rows(manifest: Manifest, held: Manifest | None, index: Index, weigh: Weigh) -> list[Row]:
     """List all files that differ from the held release, the dearest first. Their costs add up to that of all frames."""
+    free = met_by_all(update=held is not None)
     given: dict[int, _Given] = {}
     for frame in index.frames:
-        if held is None and frame.needs:
-            continue  # of a first install it is told what it costs whoever can do least
+        if frame.needs & ~free:
+            continue  # it is told what a release costs whoever can do least
         weighed = weigh(frame)
         shares = apportion(frame.length, [one.weight for one in weighed])
         for piece, one, share in zip(frame.outputs, weighed, shares, strict=True):
