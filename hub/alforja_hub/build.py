@@ -6,6 +6,7 @@ Updates from several releases share the frames that they have in common.
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,18 +15,20 @@ from alforja_hub.choosing import READERS, choose
 from alforja_hub.encoding import Clock, Effort, Encoded, Encoder, Job, Progress, Run
 from alforja_hub.features import FeatureShelf
 from alforja_packaging import seal
+from alforja_packaging.errors import StoreError
 from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB, Frame, Needs, Piece
 from alforja_packaging.index import ELIDED_MAX_BYTES, Index, format_head, met_by_all
-from alforja_packaging.layout import INSTALL_NAME, bundle_name, is_text, media_type, update_name
+from alforja_packaging.layout import INSTALL_NAME, Start, bundle_name, is_text, media_type, update_name
 from alforja_packaging.manifest import Manifest
 from alforja_packaging.seal import Draft
+from alforja_packaging.similarity import Features, choose_alike
 
+ALIKE_MIN = 0.25  # of a release's bytes that another course must have to be a start: an update from it costs a build
+ALIKE_MAX = 2  # other courses that are
 INSTALL_PACKS_MAX = 8  # a first install scattered over more is built anew: it costs requests, and context
 ELIDE_BELOW_BYTES = 512 * 1024  # frames of an update; below it, digests would be a notable part of what is sent
-OPENING_BYTES = (
-    64 * 1024
-)  # protocol.md section 5: a first install no larger comes whole with its index, with all choices
-# An update's first request reaches as far. Whoever cannot undo what it brings has fetched that in vain.
+OPENING_BYTES = 64 * 1024  # protocol.md section 5: a smaller first install comes whole with its index
+# The request for an update's index reaches as far: whoever cannot undo what it brings has fetched that in vain.
 CHOICES_MIN_BYTES = 4 * OPENING_BYTES
 
 
@@ -57,7 +60,7 @@ class Planned:
     @property
     def name(self) -> str:
         """Its name below the publisher's folder."""
-        name = update_name(self.held.release) if self.held else INSTALL_NAME
+        name = update_name(start_of(self.manifest, self.held)) if self.held else INSTALL_NAME
         return f"{bundle_name(self.manifest.course.id, self.manifest.release)}/{name}"
 
 
@@ -80,6 +83,11 @@ class Pack:
     def stated(self) -> list[int]:
         """What the signed metadata states: bytes of the index, bytes in all."""
         return [len(self.head), self.cost]
+
+
+def start_of(manifest: Manifest, held: Manifest) -> Start:
+    """Name a held release as the start of an update."""
+    return Start(held.release, "" if held.course.id == manifest.course.id else held.course.id)
 
 
 class Builder:
@@ -105,21 +113,37 @@ class Builder:
         kept: Kept,
         held: Sequence[Manifest],
         progress: Progress,
+        *,
+        others: Sequence[Manifest] = (),
         max_seconds: float | None = None,
     ) -> list[Pack]:
         """Build the pack of a first install around what is kept, then an update from each held release.
 
+        Of the `others`, releases of other courses, those serve as well that are much alike.
         `max_seconds` are for looking for smaller frames, over all packs together.
         """
         clock = Clock(self._clock, None if max_seconds is None else self._clock() + max_seconds)
         self._features.find_all([manifest, *held], self._executor, progress)
         progress("planning", 0, 0)
+        alike = self._alike(manifest, others)
+        self._features.find_all(alike, self._executor, progress)
         planned = [Planned(manifest, None, seal.plan_install(manifest, kept.frames, self._features.of), kept.packs)]
-        planned += [Planned(manifest, one, seal.plan_update(manifest, one, self._features.of)) for one in held]
+        planned += [
+            Planned(manifest, one, seal.plan_update(manifest, one, self._features.of)) for one in (*held, *alike)
+        ]
         jobs = [list(self._jobs(one)) for one in planned]
         encoded = self._encoder.encode([job for some in jobs for choice in some for job in choice], clock, progress)
         progress("finishing", 0, 0)
         return [_finish(one, some, encoded) for one, some in zip(planned, jobs, strict=True)]
+
+    def _alike(self, manifest: Manifest, others: Sequence[Manifest]) -> list[Manifest]:
+        found: list[tuple[Manifest, Features]] = []
+        for one in others:
+            with suppress(StoreError):  # of a course whose files are lost; it does without this one
+                found.append((one, self._features.sketch_of(one)))
+        sketches = [features for _, features in found]
+        wanted = self._features.sketch_of(manifest)
+        return [found[place][0] for place in choose_alike(wanted, sketches, least=ALIKE_MIN, most=ALIKE_MAX)]
 
     def _jobs(self, planned: Planned) -> Iterator[tuple[Job, ...]]:
         """Give for each draft its jobs: for every reader, then for those that can do more, where that may pay."""

@@ -32,9 +32,11 @@ from alforja_packaging.layout import (
     BUNDLES_DIR,
     INSTALL_NAME,
     MANIFEST_NAME,
+    Start,
     bundle_name,
     bundle_path,
     parse_bundle_path,
+    parse_start,
     update_name,
 )
 from alforja_packaging.manifest import Manifest
@@ -236,9 +238,9 @@ def narrowed(signed: Mapping[int, Target], dropped: Collection[Update]) -> dict[
     return changed
 
 
-def starts_of(target: Target) -> list[int]:
+def starts_of(target: Target) -> list[Start]:
     """The releases that updates to a signed release start from."""
-    return [int(start) for start in target.custom.get("from", {})]
+    return [parse_start(start) for start in target.custom.get("from", {})]
 
 
 def open_pack(path: Path, held: Manifest | None) -> Opened:

@@ -26,7 +26,7 @@ from alforja_packaging import frames, jpegs, seal
 from alforja_packaging.course import Course
 from alforja_packaging.errors import RequestError
 from alforja_packaging.frames import NEEDS_ZLIB
-from alforja_packaging.layout import parse_bundle_path
+from alforja_packaging.layout import Start, parse_bundle_path
 from tests.simulators.hub import InlineExecutor, Tree, make_manifest
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -264,7 +264,7 @@ def test_a_large_file_of_which_some_pieces_gain_by_opening_is_published(
     for edit in range(edits):
         archive = b"".join(an_archive(edit, part) for part in range(2))
         hub.publish({"large.epub": archive + random.Random(edit).randbytes(170_000)})
-    opened = hub.press.open_route("moe", "maths", edits - 1 or None).opened
+    opened = hub.press.open_route("moe", "maths", Start(1) if edits > 1 else None).opened
 
     assert len({frame.outputs[0].offset for frame in opened.index.frames}) > 1
     assert any(frame.needs for frame in opened.index.frames)
@@ -289,5 +289,5 @@ def test_an_update_opens_archives(tmp_path: Path) -> None:
     hub.publish({"book.epub": an_archive(0)})
     published = hub.publish({"book.epub": an_archive(1)})
 
-    assert [frame.needs for frame in hub.press.open_route("moe", "maths", 1).opened.index.frames] == [NEEDS_ZLIB]
+    assert [frame.needs for frame in hub.press.open_route("moe", "maths", Start(1)).opened.index.frames] == [NEEDS_ZLIB]
     assert published.costs["from-1"][1] < 5_000 < len(an_archive(1)) / 4

@@ -12,9 +12,24 @@ from alforja_hub.features import FeatureShelf
 from alforja_hub.publish import Press
 from alforja_hub.settings import HubSettings
 from alforja_packaging.console import in_words, json_option, say_json, say_table
+from alforja_packaging.errors import FormatError
+from alforja_packaging.layout import Start, parse_start
 
 _ROWS_SHOWN = 40  # on a terminal: two screens; a pipe and --json get all
 _HEADER = ("file", "bytes", "size", "why")
+
+
+class StartOption(click.ParamType[Start]):
+    """A release, by its number or as `algebra.3`."""
+
+    name = "release"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Start:
+        """Read one. Raises BadParameter."""
+        try:
+            return value if isinstance(value, Start) else parse_start(str(value))
+        except FormatError:
+            self.fail(f"{value!r} is not a release: give a number, or for another course `COURSE.NUMBER`", param, ctx)
 
 
 @click.command()
@@ -23,15 +38,16 @@ _HEADER = ("file", "bytes", "size", "why")
 @click.option(
     "--from",
     "start",
-    type=click.IntRange(1),
+    type=StartOption(),
     metavar="RELEASE",
-    help="Explain it for a school that holds this release; by default the one before.",
+    help="Explain it for a school that holds this release; by default the one before. "
+    "Of another course, as in `algebra.3`.",
 )
 @click.option("--install", is_flag=True, help="Explain it for a school that holds nothing yet.")
 @json_option
 @click.pass_obj
 def command(
-    settings: HubSettings, course: str, explained: bool, start: int | None, install: bool, as_json: bool
+    settings: HubSettings, course: str, explained: bool, start: Start | None, install: bool, as_json: bool
 ) -> None:
     """Show how many bytes the newest release of COURSE costs a school.
 
@@ -61,7 +77,14 @@ def command(
 
 
 def _explain(
-    settings: HubSettings, press: Press, publisher: str, course: str, start: int | None, *, install: bool, as_json: bool
+    settings: HubSettings,
+    press: Press,
+    publisher: str,
+    course: str,
+    start: Start | None,
+    *,
+    install: bool,
+    as_json: bool,
 ) -> None:
     workspace = open_workspace(settings)
     if start is None and not install:
@@ -75,7 +98,7 @@ def _explain(
     ]
     if as_json:
         say_json({
-            "course": course, "from": found.start, "to": found.release, "bytes": found.total,
+            "course": course, "from": None if start is None else str(start), "to": found.release, "bytes": found.total,
             "index_bytes": found.head, "sums": sums, "hints": list(found.hints),
             "files": [
                 {
@@ -86,7 +109,7 @@ def _explain(
             ],
         })  # fmt: skip
         return
-    way = "first install" if found.start is None else f"update from release {found.start}"
+    way = "first install" if start is None else f"update from release {start}"
     click.echo(f"{course}: release {found.release}, {way}: {in_words(found.total)}, {found.total} bytes\n")
     say_table(
         [
