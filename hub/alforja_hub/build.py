@@ -27,10 +27,8 @@ ALIKE_MIN = 0.25  # of a release's bytes that another course must have to be a s
 ALIKE_MAX = 2  # other courses that are
 INSTALL_PACKS_MAX = 8  # a first install scattered over more is built anew: it costs requests, and context
 ELIDE_BELOW_BYTES = 512 * 1024  # frames of an update; below it, digests would be a notable part of what is sent
-OPENING_BYTES = (
-    64 * 1024
-)  # protocol.md section 5: a first install no larger comes whole with its index, with all choices
-# An update's first request reaches as far. Whoever cannot undo what it brings has fetched that in vain.
+OPENING_BYTES = 64 * 1024  # protocol.md section 5: a smaller first install comes whole with its index
+# The request for an update's index reaches as far: whoever cannot undo what it brings has fetched that in vain.
 CHOICES_MIN_BYTES = 4 * OPENING_BYTES
 
 
