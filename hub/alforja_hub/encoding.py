@@ -22,7 +22,7 @@ from alforja_packaging.errors import StoreError
 from alforja_packaging.frames import Needs
 from alforja_packaging.patching import LEVEL_MAX
 
-ENCODER_VERSION: Final = 3  # part of every frame's name: raise it when `seal.encode` changes
+ENCODER_VERSION: Final = 4  # part of every frame's name: raise it when `seal.encode` changes
 
 _TICK_S = 0.5  # between two reports of progress
 _RATE_BYTES_PER_S = 300_000.0  # of one core, until the first frame has shown it
