@@ -145,6 +145,7 @@ class Encoder:
                 path = self.path_of(job, effort)
                 about_path = path.with_suffix(".json")
                 if path.exists() and about_path.exists():
+                    shelf.touch(path)
                     kind, bases, needs = json.loads(about_path.read_bytes())
                     return Encoded(kind, path, path.stat().st_size, effort, tuple(bases), needs)
         return None
