@@ -23,7 +23,7 @@ from alforja_packaging.errors import StoreError
 from alforja_packaging.frames import NEEDS_JPEG_XL, Needs
 from alforja_packaging.patching import LEVEL_MAX
 
-ENCODER_VERSION: Final = 3  # part of every frame's name: raise it when `seal.encode` changes
+ENCODER_VERSION: Final = 4  # part of every frame's name: raise it when `seal.encode` changes
 
 _TICK_S = 0.5  # between two reports of progress
 _RATE_BYTES_PER_S = 300_000.0  # of one core, until the first frame has shown it
@@ -150,6 +150,7 @@ class Encoder:
                 path = self.path_of(job, effort)
                 about_path = path.with_suffix(".json")
                 if path.exists() and about_path.exists():
+                    shelf.touch(path)
                     kind, bases, needs = json.loads(about_path.read_bytes())
                     return Encoded(kind, path, path.stat().st_size, effort, tuple(bases), needs)
         return None

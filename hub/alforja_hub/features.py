@@ -56,7 +56,7 @@ class FeatureShelf:
         entries = [
             self._entry(digest, piece) for digest, size in contents.items() for piece in cut(0, size)
         ]  # fmt: skip
-        missing = [entry for entry in entries if not Path(entry[1]).exists()]
+        missing = [entry for entry in entries if not shelf.touch(Path(entry[1]))]
         total, done = sum(run.length for run, _ in missing), 0
         running = {executor.submit(find_features_of, batch): batch for batch in _batches(missing)}
         try:

@@ -21,7 +21,7 @@ from alforja_hub.signing import Authority, Target
 from alforja_hub.upkeep import Tidying, Upkeep, narrowed, open_pack, starts_of
 from alforja_hub.workspace import Workspace
 from alforja_packaging.errors import RequestError, StoreError
-from alforja_packaging.frames import NEEDS_ZLIB, Needs
+from alforja_packaging.frames import NEEDS_ZLIB, Frame, Needs
 from alforja_packaging.index import Opened, sign_name
 from alforja_packaging.layout import (
     BUNDLES_DIR,
@@ -55,11 +55,25 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A pack on offer, opened, and the manifests it leads to and from; `held` is None for a first install."""
+    """A pack on offer, opened, and the manifests it leads to and from; `held` is None for a first install.
+
+    `packs` are the files that its frames lie in, by their number.
+    """
 
     manifest: Manifest
     held: Manifest | None
     opened: Opened
+    packs: Sequence[Path]
+
+    def read_frame(self, frame: Frame) -> bytes:
+        """Read the bytes of a frame. Raises StoreError."""
+        path = self.packs[frame.pack]
+        try:
+            with path.open("rb") as file:
+                file.seek(frame.offset)
+                return file.read(frame.length)
+        except OSError:
+            raise StoreError(f"{path}: is missing", advice="bring the repository folder back from a copy") from None
 
 
 class Press:
@@ -147,8 +161,10 @@ class Press:
             raise RequestError(what, advice=choice)
         manifest = self._manifest(publisher, course, newest)
         held = None if start is None else self._manifest(publisher, start.course or course, start.release)
-        path = self._folder(publisher) / bundle_name(course, newest)
-        return Route(manifest, held, open_pack(path / (INSTALL_NAME if start is None else update_name(start)), held))
+        folder = self._folder(publisher)
+        path = folder / bundle_name(course, newest) / (INSTALL_NAME if start is None else update_name(start))
+        opened = open_pack(path, held)
+        return Route(manifest, held, opened, [path, *(folder / name for name in opened.index.packs)])
 
     def newest_start(self, publisher: str, course: str) -> Start | None:
         """The newest release of a course that an update starts from; None when there is only a first install."""

@@ -240,7 +240,9 @@ def test_a_first_install_opens_archives_and_is_of_use_to_whoever_cannot_close_th
         able = [frame for frame in route.opened.index.frames if frame.needs]
         plain = [frame for frame in route.opened.index.frames if not frame.needs]
         features = FeatureShelf(hub.workspace.path_of, tmp_path / "features")
-        explained = explain(route.manifest, None, route.opened, hub.workspace.path_of, features.of)
+        explained = explain(
+            route.manifest, None, route.opened, hub.workspace.path_of, features.of, read_frame=route.read_frame
+        )
 
         assert able
         assert all(frame.needs == NEEDS_ZLIB for frame in able)

@@ -56,10 +56,10 @@ def command(
 
     With --explain, --from or --install, one line for each file that costs anything:
     new, changed, or the same content under another name; carried whole, or patched
-    from files the school holds. Files travel several in one frame, so a file's
-    bytes are an estimate: the frame's, shared out by what each file takes by itself
-    when it is compressed quickly (zstd level 3) against what it is patched from. The
-    sum is exact.
+    from files the school holds, or opened, as the frame itself says. Files travel
+    several in one frame, so a file's bytes are an estimate: the frame's, shared out
+    by what is new in each when that is compressed quickly (zstd level 3). The sum is
+    exact.
     """
     if install and start is not None:
         raise click.UsageError("--from and --install ask for two different schools; give one of them")
@@ -91,7 +91,9 @@ def _explain(
         start = press.newest_start(publisher, course)
     route = press.open_route(publisher, course, start)
     features = FeatureShelf(workspace.path_of, settings.cache / "features")
-    found = explain(route.manifest, route.held, route.opened, workspace.path_of, features.of)
+    found = explain(
+        route.manifest, route.held, route.opened, workspace.path_of, features.of, read_frame=route.read_frame
+    )
     sums = [
         {"reason": reason, "how": how, "files": files, "bytes": cost}
         for (reason, how), (files, cost) in found.sums().items()
