@@ -104,7 +104,7 @@ class Builder:
         able: Needs = NEEDS_ZLIB,
     ) -> None:
         self._path_of, self._executor, self._clock, self._able = path_of, executor, clock, able
-        self._features = FeatureShelf(path_of, cache / "features")
+        self._features = FeatureShelf(path_of, cache / "samples")
         self._encoder = Encoder(cache / "frames", executor, workers)
 
     def build(
@@ -127,10 +127,9 @@ class Builder:
         progress("planning", 0, 0)
         alike = self._alike(manifest, others)
         self._features.find_all(alike, self._executor, progress)
-        planned = [Planned(manifest, None, seal.plan_install(manifest, kept.frames, self._features.of), kept.packs)]
-        planned += [
-            Planned(manifest, one, seal.plan_update(manifest, one, self._features.of)) for one in (*held, *alike)
-        ]
+        of, packed_of = self._features.of, self._features.packed_of
+        planned = [Planned(manifest, None, seal.plan_install(manifest, kept.frames, of, packed_of), kept.packs)]
+        planned += [Planned(manifest, one, seal.plan_update(manifest, one, of, packed_of)) for one in (*held, *alike)]
         jobs = [list(self._jobs(one)) for one in planned]
         encoded = self._encoder.encode([job for some in jobs for choice in some for job in choice], clock, progress)
         progress("finishing", 0, 0)

@@ -1,34 +1,52 @@
-"""Features of files in the workspace: found on all cores, and kept, so that each file is read for them once."""
+"""What planning asks of files: features, and how far they pack. Found on all cores, and kept: each is read once."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from alforja_hub import shelf
 from alforja_hub.encoding import Progress, Run
+from alforja_packaging import codec
 from alforja_packaging.frames import Piece, cut
 from alforja_packaging.manifest import Manifest
 from alforja_packaging.similarity import Features, find_features, sketch
 
 _BATCH_BYTES = 16 * 2**20
 _BATCH_MAX = 500  # pieces: a report of progress for each batch
+_QUICKEST = {"compression_level": 1}
 
 Entry = tuple[Run, str]
 """A run of bytes, and the file that keeps its features."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """What is kept of a run: how many bytes it packs to by itself, quickly, and its features."""
+
+    packed: int
+    features: Features
+
+
 class FeatureShelf:
-    """Features by digest and place. What was asked for once stays in memory: every kept release asks again."""
+    """Samples by digest and place. What was asked for once stays in memory: every kept release asks again."""
 
     def __init__(self, path_of: Callable[[bytes], Path], folder: Path) -> None:
         self._path_of, self._folder = path_of, folder
-        self._known: dict[tuple[bytes, int], Features] = {}
+        self._known: dict[tuple[bytes, int], _Sample] = {}
 
     def of(self, digest: bytes, piece: Piece) -> Features:
         """Features of a piece of the content with this digest. Raises StoreError when its file is missing."""
+        return self._sample(digest, piece).features
+
+    def packed_of(self, digest: bytes, piece: Piece) -> int:
+        """Bytes that a piece packs to by itself, quickly. Raises StoreError when its file is missing."""
+        return self._sample(digest, piece).packed
+
+    def _sample(self, digest: bytes, piece: Piece) -> _Sample:
         key = (digest, piece.offset)
         found = self._known.get(key)
         if found is None:
@@ -46,7 +64,7 @@ class FeatureShelf:
             entries = (
                 self._entry(file.digest, piece) for file in manifest.contents for piece in cut(0, file.size)
             )  # fmt: skip
-            found = sketch(_find(*entry) for entry in entries)
+            found = sketch(_find(*entry).features for entry in entries)
             shelf.put_cached(path, found.tobytes())
             return found
 
@@ -79,13 +97,15 @@ def find_features_of(batch: Sequence[Entry]) -> None:
         _find(run, path)
 
 
-def _find(run: Run, path: str) -> Features:
+def _find(run: Run, path: str) -> _Sample:
     try:
-        return np.fromfile(path, dtype=np.uint64)
-    except FileNotFoundError:
-        features = find_features([run.read()])
-        shelf.put_cached(Path(path), features.tobytes())
-        return features
+        kept = np.fromfile(path, dtype=np.uint64)
+        return _Sample(int(kept[0]), kept[1:])
+    except (FileNotFoundError, IndexError):
+        data = run.read()
+        found = _Sample(len(codec.compress(data, options=_QUICKEST)), find_features([data]))
+        shelf.put_cached(Path(path), np.concatenate([np.array([found.packed], np.uint64), found.features]).tobytes())
+        return found
 
 
 def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -23,19 +23,20 @@ from alforja_packaging.frames import (
     Piece,
     cut,
 )
-from alforja_packaging.layout import Part, is_text, part_of
+from alforja_packaging.layout import Part, part_of
 from alforja_packaging.manifest import File, Manifest
 from alforja_packaging.patching import LEVEL_MAX, make_jpeg_patch, make_patches
 from alforja_packaging.similarity import Candidate, Features, Pool
 from alforja_packaging.unfolding import Transcode
 
-CORE_FRAME_BYTES: Final = 256 * 1024  # on the wire, by rule of thumb, on average: the price of taking one lesson alone
+# What frames are to take on average, by what their pieces pack to alone: in the end text takes two thirds of it.
+CORE_FRAME_BYTES: Final = 768 * 1024  # the price of taking one lesson alone
 RICH_FRAME_BYTES: Final = 4 * 2**20
-TEXT_SHRINKS_BY: Final = 6  # the rule of thumb
 INSTALL_FRAME_MAX_BYTES: Final = 16 * 2**20  # plain: leaves as much for bases
 ANCHOR_MAX_BYTES: Final = 4 * 2**20
+PACKED_ALREADY: Final = 0.9  # what packs to more of its bytes is a picture, a film or an archive
 UPDATE_FRAME_BYTES: Final = 32 * 2**20
-UPDATE_FRAME_COST_BYTES: Final = 2**20  # on the wire, by rule of thumb: an update is seldom taken in part
+UPDATE_FRAME_COST_BYTES: Final = 2**20  # an update is seldom taken in part
 UPDATE_REACH_BYTES: Final = 96 * 2**20  # of bases: finding covers takes a hub five bytes for each
 
 SURE_MIN_BYTES: Final = 64 * 1024  # of a base: below it, sampling may miss what it shares
@@ -45,6 +46,8 @@ INSTALL_PLAIN_WITHIN: Final = 0.03  # and what a tie must save, or the frame doe
 
 FeaturesOf = Callable[[bytes, Piece], Features]
 """Features of a piece of the content with a digest."""
+PackedOf = Callable[[bytes, Piece], int]
+"""How many bytes such a piece packs to by itself, quickly."""
 
 _HARDEST = {"compression_level": LEVEL_MAX, "target_length": 4096}
 _PREFIX_OUTPUT_MAX_BYTES = 8 * 2**20
@@ -104,7 +107,9 @@ def school_order(manifest: Manifest) -> Sequence[tuple[Part, int]]:
     return [(part, number) for number, part in placed.items()]
 
 
-def plan_install(manifest: Manifest, kept: Sequence[Frame], features_of: FeaturesOf) -> Sequence[Frame | Draft]:
+def plan_install(
+    manifest: Manifest, kept: Sequence[Frame], features_of: FeaturesOf, packed_of: PackedOf
+) -> Sequence[Frame | Draft]:
     """Plan the frames of a first install.
 
     `kept` are frames of earlier packs that still hold, numbered for this
@@ -115,7 +120,7 @@ def plan_install(manifest: Manifest, kept: Sequence[Frame], features_of: Feature
     order = school_order(manifest)
     rank = {number: place for place, (_, number) in enumerate(order)}
     given = {piece.content for frame in kept for piece in frame.outputs}
-    groups = list(_install_groups(manifest, [(part, number) for part, number in order if number not in given]))
+    groups = list(_install_groups(manifest, [one for one in order if one[1] not in given], packed_of))
     # What some readers take instead of a frame comes last, so that nothing may be built on what it gives.
     most: dict[int, Needs] = {}
     for frame in kept:
@@ -128,14 +133,14 @@ def plan_install(manifest: Manifest, kept: Sequence[Frame], features_of: Feature
     return [*_keep_bases_first(planned, rank), *instead]
 
 
-def plan_update(manifest: Manifest, held: Manifest, features_of: FeaturesOf) -> Sequence[Draft]:
+def plan_update(manifest: Manifest, held: Manifest, features_of: FeaturesOf, packed_of: PackedOf) -> Sequence[Draft]:
     """Plan the frames that bring a node from `held` to `manifest`.
 
     Every new content gets as bases the old content of its path and whatever
     resembles it most: held files, and outputs of earlier frames.
     """
     new = [number for _, number in school_order(manifest) if manifest.contents[number].digest not in held.number_of]
-    groups = list(_update_groups(manifest, held, new, features_of))
+    groups = list(_update_groups(manifest, held, new, features_of, packed_of))
     return list(_with_bases(manifest, held, groups, features_of, anchor=()))
 
 
@@ -262,35 +267,37 @@ class _Costed:
     draw: int
 
 
-def _install_groups(manifest: Manifest, order: Iterable[tuple[Part, int]]) -> Iterator[tuple[Piece, ...]]:
+def _install_groups(
+    manifest: Manifest, order: Iterable[tuple[Part, int]], packed_of: PackedOf
+) -> Iterator[tuple[Piece, ...]]:
     limit = {"core": CORE_FRAME_BYTES, "rich": RICH_FRAME_BYTES}
     for part, run in groupby(order, key=lambda one: one[0]):
         costed = [
-            _cost(manifest, piece, piece.length)
+            _cost(manifest, piece, piece.length, packed_of)
             for _, number in run
             for piece in cut(number, manifest.contents[number].size)
         ]
         for group in _cut_groups(costed, limit[part], INSTALL_FRAME_MAX_BYTES):
-            yield _texts_first(manifest, group)
+            yield _texts_first(manifest, group, packed_of)
 
 
 def _update_groups(
-    manifest: Manifest, held: Manifest, new: Iterable[int], features_of: FeaturesOf
+    manifest: Manifest, held: Manifest, new: Iterable[int], features_of: FeaturesOf, packed_of: PackedOf
 ) -> Iterator[tuple[Piece, ...]]:
     """Cut what is new into groups, by size and by what each is likely to cost on the wire."""
     known = _features_of_all(held, features_of)
     costed = [
-        _cost(manifest, piece, _novel_bytes(piece, features_of(content.digest, piece), known))
+        _cost(manifest, piece, _novel_bytes(piece, features_of(content.digest, piece), known), packed_of)
         for number, content in ((number, manifest.contents[number]) for number in new)
         for piece in cut(number, content.size)
     ]
     return _cut_groups(costed, UPDATE_FRAME_COST_BYTES, UPDATE_FRAME_BYTES)
 
 
-def _cost(manifest: Manifest, piece: Piece, novel: int) -> _Costed:
+def _cost(manifest: Manifest, piece: Piece, novel: int, packed_of: PackedOf) -> _Costed:
     content = manifest.contents[piece.content]
     draw = int.from_bytes(content.digest[:4], "little") ^ piece.offset // PIECE_MAX_BYTES
-    return _Costed(piece, novel // TEXT_SHRINKS_BY if is_text(content.path) else novel, draw)
+    return _Costed(piece, novel * packed_of(content.digest, piece) // max(1, piece.length), draw)
 
 
 def _cut_groups(costed: Sequence[_Costed], cost_mean: int, size_max: int) -> Iterator[tuple[Piece, ...]]:
@@ -334,9 +341,18 @@ def _novel_bytes(piece: Piece, features: Features, known: Features) -> int:
     return piece.length * (features.size - int(np.isin(features, known).sum())) // features.size
 
 
-def _texts_first(manifest: Manifest, group: Iterable[Piece]) -> tuple[Piece, ...]:
-    """Keep like with like inside a frame: text and pictures want different entropy tables."""
-    return tuple(sorted(group, key=lambda piece: not is_text(manifest.contents[piece.content].path)))
+def _texts_first(manifest: Manifest, group: Sequence[Piece], packed_of: PackedOf) -> tuple[Piece, ...]:
+    """Keep like with like inside a frame: text and pictures want different entropy tables.
+
+    The pieces of one content stay together, in their order.
+    """
+    sizes: dict[int, tuple[int, int]] = {}
+    for piece in group:
+        length, packed = sizes.get(piece.content, (0, 0))
+        packed += packed_of(manifest.contents[piece.content].digest, piece)
+        sizes[piece.content] = (length + piece.length, packed)
+    packed_already = {content: packed > length * PACKED_ALREADY for content, (length, packed) in sizes.items()}
+    return tuple(sorted(group, key=lambda piece: packed_already[piece.content]))
 
 
 def _default_bases(manifest: Manifest, held: Manifest, group: Iterable[Piece]) -> list[Piece]:

@@ -36,7 +36,6 @@ from alforja_packaging import (
 )
 from alforja_packaging.codec import PREFIX_MIN_BYTES, WINDOW_MAX_BYTES
 from alforja_packaging.frames import FRAME_MAX_BYTES, KINDS, PACK_MAX_BYTES, PATCH_MAX_BYTES, PIECE_MAX_BYTES
-from alforja_packaging.seal import CORE_FRAME_BYTES
 from tests.simulators.hub import make_manifest
 from tests.simulators.packs import contents_of, seal_update
 
@@ -193,7 +192,6 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
 def test_the_protocol_states_what_the_planner_counts_with() -> None:
     assert f"plans count {REQUEST_COST_BYTES}" in PROTOCOL
     assert f"reaches to {OPENING_BYTES // 1024} KiB" in " ".join(PROTOCOL.split())
-    assert CORE_FRAME_BYTES < OPENING_BYTES * 8
 
 
 def test_the_format_states_when_a_content_is_given_more_than_once() -> None:

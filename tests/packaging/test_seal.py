@@ -1,6 +1,7 @@
 """Plans of packs: whatever the trees, everything is given once, within bounds, from what is there before."""
 
 import random
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
@@ -87,6 +88,10 @@ def numbered(history: Sequence[Tree]) -> list[Manifest]:
     return [make_manifest("moe", "maths", release, tree) for release, tree in enumerate(history, start=1)]
 
 
+def packed_in(held: Contents) -> seal.PackedOf:
+    return lambda digest, piece: len(zlib.compress(held[digest][piece.offset : piece.offset + piece.length], 1))
+
+
 def features_in(held: Contents) -> seal.FeaturesOf:
     return lambda digest, piece: find_features([held[digest][piece.offset :][: piece.length]])
 
@@ -132,7 +137,7 @@ def test_the_same_tree_gives_the_same_bytes_in_whatever_order_it_is_walked(tree:
 @ANY
 def test_an_update_gives_every_new_content_once_and_whole_and_no_other(history: list[Tree]) -> None:
     held, *_, manifest = numbered(history)
-    drafts = seal.plan_update(manifest, held, features_in(contents_of(*history)))
+    drafts = seal.plan_update(manifest, held, features_in(contents_of(*history)), packed_in(contents_of(*history)))
     new = [number for number, content in enumerate(manifest.contents) if content.digest not in held.number_of]
 
     check_given(drafts, manifest, new)
@@ -143,7 +148,7 @@ def test_an_update_gives_every_new_content_once_and_whole_and_no_other(history: 
 @ANY
 def test_an_install_gives_every_content_once_and_whole(tree: Tree) -> None:
     (manifest,) = numbered([tree])
-    planned = seal.plan_install(manifest, (), features_in(contents_of(tree)))
+    planned = seal.plan_install(manifest, (), features_in(contents_of(tree)), packed_in(contents_of(tree)))
 
     check_given(planned, manifest, range(len(manifest.contents)))
     check_bases(planned, manifest, 0)
@@ -155,7 +160,7 @@ def test_an_install_around_kept_frames_gives_every_content_once_and_whole(histor
     earlier, *_, manifest = numbered(history)
     first = seal_install(earlier, contents_of(*history))
     kept = seal.find_kept(manifest, earlier, first.opened.index.frames)
-    planned = seal.plan_install(manifest, kept, features_in(contents_of(*history)))
+    planned = seal.plan_install(manifest, kept, features_in(contents_of(*history)), packed_in(contents_of(*history)))
 
     assert {id(frame) for frame in kept} <= {id(frame) for frame in planned}
     check_given(planned, manifest, range(len(manifest.contents)))
@@ -250,7 +255,7 @@ def test_one_changed_file_leaves_all_but_two_frames_of_an_older_update_as_they_w
                 tuple((manifest.contents[one.content].digest, one.offset) for one in draft.outputs),
                 tuple((both[one.content], one.offset) for one in draft.bases),
             )
-            for draft in seal.plan_update(manifest, held, features_in(known))
+            for draft in seal.plan_update(manifest, held, features_in(known), packed_in(known))
         }
 
     before = jobs(course(1, -1))
@@ -288,7 +293,7 @@ def test_a_big_file_is_cut_and_its_old_bytes_at_the_same_place_are_its_bases() -
     old = {"dir/e.mp4": some_bytes(1, 1_400)}
     new = {"dir/e.mp4": old["dir/e.mp4"][:-1] + b"!"}
     held, manifest = numbered([old, new])
-    drafts = seal.plan_update(manifest, held, features_in(contents_of(old, new)))
+    drafts = seal.plan_update(manifest, held, features_in(contents_of(old, new)), packed_in(contents_of(old, new)))
 
     assert [piece for draft in drafts for piece in draft.outputs] == list(frames.cut(0, 1_400))
     assert [piece for draft in drafts for piece in draft.bases] == list(frames.cut(0, 1_400))
@@ -299,7 +304,7 @@ def test_bases_found_by_likeness_stay_within_the_bound() -> None:
     old = {f"{number}.bin": part for number, part in enumerate(parts)}
     new = {"all.bin": b"".join(part[:64] for part in parts) + b"".join(part[64:180] for part in parts)}
     held, manifest = numbered([old, new])
-    drafts = seal.plan_update(manifest, held, features_in(contents_of(old, new)))
+    drafts = seal.plan_update(manifest, held, features_in(contents_of(old, new)), packed_in(contents_of(old, new)))
 
     check_bases(drafts, manifest, len(held.contents))
     assert max(sum(base.length for base in draft.bases) for draft in drafts) > FRAME - GROUP - 500

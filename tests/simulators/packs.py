@@ -1,6 +1,7 @@
 """Packs in memory: seal trees, and read them back with the reference reader."""
 
 import hashlib
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -46,14 +47,14 @@ def seal_install(manifest: Manifest, contents: Contents, earlier: Sealed | None 
         packs = (earlier.data, *earlier.packs)
         found = seal.find_kept(manifest, earlier.manifest, earlier.opened.index.frames)
         kept = [replace(frame, pack=frame.pack + 1) for frame in found]
-    planned = seal.plan_install(manifest, kept, _features_of(contents))
+    planned = seal.plan_install(manifest, kept, _features_of(contents), _packed_of(contents))
     names = tuple(f"{manifest.course.id}.{number + 1}/install" for number in range(len(packs)))
     return replace(_finish(manifest, None, planned, contents, packs=names), packs=packs)
 
 
 def seal_update(manifest: Manifest, held: Manifest, contents: Contents, *, elide: bool = True) -> Sealed:
     """Seal an update."""
-    planned = seal.plan_update(manifest, held, _features_of(contents))
+    planned = seal.plan_update(manifest, held, _features_of(contents), _packed_of(contents))
     return _finish(manifest, held, planned, contents, moves=seal.find_moves(manifest, held), elide=elide)
 
 
@@ -70,6 +71,13 @@ def _features_of(contents: Contents) -> seal.FeaturesOf:
         return find_features([contents[digest][piece.offset : piece.offset + piece.length]])
 
     return features
+
+
+def _packed_of(contents: Contents) -> seal.PackedOf:
+    def packed(digest: bytes, piece: Piece) -> int:
+        return len(zlib.compress(contents[digest][piece.offset : piece.offset + piece.length], 1))
+
+    return packed
 
 
 def _finish(

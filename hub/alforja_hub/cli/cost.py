@@ -90,7 +90,7 @@ def _explain(
     if start is None and not install:
         start = press.newest_start(publisher, course)
     route = press.open_route(publisher, course, start)
-    features = FeatureShelf(workspace.path_of, settings.cache / "features")
+    features = FeatureShelf(workspace.path_of, settings.cache / "samples")
     found = explain(
         route.manifest, route.held, route.opened, workspace.path_of, features.of, read_frame=route.read_frame
     )
