@@ -13,7 +13,8 @@ from alforja_hub import shelf
 from alforja_hub.encoding import Clock, Effort, Encoded, Encoder, Job, Progress, Run
 from alforja_hub.features import FeatureShelf
 from alforja_packaging import seal
-from alforja_packaging.frames import NEEDS_ZLIB, Frame, Piece
+from alforja_packaging.archives import may_hold_encoded
+from alforja_packaging.frames import NEEDS_ENCODERS, NEEDS_OF_UPDATES, NEEDS_ZLIB, Frame, Piece
 from alforja_packaging.index import ELIDED_MAX_BYTES, Index, format_head
 from alforja_packaging.layout import INSTALL_NAME, bundle_name, is_text, update_name
 from alforja_packaging.manifest import Manifest
@@ -118,13 +119,16 @@ class Builder:
         for draft in drafts:
             outputs = self._runs(draft.outputs, planned.manifest, None)
             bases = self._runs(draft.bases, planned.manifest, planned.held)
-            if planned.held:
-                yield (Job(outputs, bases, 0.0, NEEDS_ZLIB),)
-                continue
-            # A first install must be of use to every reader: whatever else fails is fetched by it.
-            plain = Job(outputs, bases, seal.INSTALL_PLAIN_WITHIN)
             contents = planned.manifest.contents
             may_open = not all(is_text(contents[piece.content].path) for piece in draft.outputs)
+            if planned.held:
+                update = Job(outputs, bases, 0.0, NEEDS_OF_UPDATES)
+                opens = may_open and any(may_hold_encoded(run.read()) for run in outputs)
+                yield (update, Job(outputs, bases, 0.0, NEEDS_ZLIB | NEEDS_ENCODERS)) if opens else (update,)
+                continue
+            # A first install must be of use to every reader: whatever else fails is fetched by it.
+            # Nothing of zstd or xz is opened for it: a board would pack all of an archive again, for minutes.
+            plain = Job(outputs, bases, seal.INSTALL_PLAIN_WITHIN)
             yield (plain, Job(outputs, able=NEEDS_ZLIB)) if may_open else (plain,)
 
     def _runs(self, pieces: Iterable[Piece], manifest: Manifest, held: Manifest | None) -> tuple[Run, ...]:
@@ -136,6 +140,7 @@ class Builder:
 
 def _finish(planned: Planned, encoded: Sequence[Sequence[Encoded]]) -> Pack:
     """Put the index before frames that are encoded; what some readers take instead of a frame comes last."""
+    free = NEEDS_OF_UPDATES if planned.held else 0
     choices = iter(encoded)
     serving = _serving(planned, [plain for plain, *_ in encoded])
     frames: list[Frame] = []
@@ -149,7 +154,7 @@ def _finish(planned: Planned, encoded: Sequence[Sequence[Encoded]]) -> Pack:
         # Whoever cannot undo a frame must not lack the bases of others.
         is_free = serving.isdisjoint(piece.content for piece in one.outputs)
         best = min([plain, *(opened if is_free else ())], key=lambda each: each.length)
-        if best.needs and not planned.held:
+        if best.needs & ~free:
             instead.append((one, plain))
         frames.append(_frame(one, best))
         bodies.append(best)
@@ -159,8 +164,9 @@ def _finish(planned: Planned, encoded: Sequence[Sequence[Encoded]]) -> Pack:
     moves = seal.find_moves(manifest, held) if held else ()
     index = Index(held.release if held else None, tuple(frames), moves, tuple(planned.packs))
     # What it costs whoever can do least.
-    packed = sum(frame.length for frame in frames if held or not frame.needs)
-    plain_size = sum(frame.size for frame in frames)
+    everyones = [frame for frame in frames if not frame.needs & ~free]
+    packed = sum(frame.length for frame in everyones)
+    plain_size = sum(frame.size for frame in everyones)
     elide = held is not None and packed < ELIDE_BELOW_BYTES and plain_size <= ELIDED_MAX_BYTES
     head = format_head(index, manifest, held, elide=elide)
     hasty = any(one.effort < Effort.FULL for choice in encoded for one in choice)

@@ -15,7 +15,7 @@ from alforja_packaging.coursedelta import put_course, take_course
 from alforja_packaging.errors import DigestMismatch, FormatError, UnsupportedFormat
 from alforja_packaging.files import DIGEST_BYTES, NOWHERE
 from alforja_packaging.framecolumns import Contents, put_frames, take_frames
-from alforja_packaging.frames import NEEDS_ZLIB, Frame
+from alforja_packaging.frames import NEEDS_OF_UPDATES, Frame
 from alforja_packaging.layout import check_pack_name
 from alforja_packaging.manifest import (
     MANIFEST_MAX_BYTES,
@@ -152,7 +152,7 @@ def _parse(columns: Columns, digests: bytes, held: Manifest | None, length: int,
 
 def _contents(origins: Origins, sizes: "array[int]", held: Manifest | None) -> Contents:
     held_sizes = held.as_table.table.sizes if held else array("Q")
-    return Contents(held_sizes, sizes, origins.fresh, origins.olds, NEEDS_ZLIB if held else 0)
+    return Contents(held_sizes, sizes, origins.fresh, origins.olds, NEEDS_OF_UPDATES if held else 0)
 
 
 def _take_packs(columns: Columns) -> tuple[str, ...]:

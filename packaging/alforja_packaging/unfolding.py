@@ -11,11 +11,13 @@ from itertools import pairwise
 import numpy as np
 
 from alforja_packaging import jpegs
-from alforja_packaging.archives import find_streams, unpack
+from alforja_packaging.archives import Encoded, find_streams, unpack
 from alforja_packaging.covers import Match
-from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB
+from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_XZ, NEEDS_ZLIB, NEEDS_ZSTD
 from alforja_packaging.recipe import Closing, Opening
-from alforja_packaging.streams import Jpeg, Stream, Tokens, Zlib
+from alforja_packaging.streams import Jpeg, Stream, Tokens, Xz, Zlib, Zstd
+
+_NEEDS = {Zlib: NEEDS_ZLIB, Jpeg: NEEDS_JPEG_XL, Zstd: NEEDS_ZSTD, Xz: NEEDS_XZ}
 
 Intervals = tuple[np.ndarray, np.ndarray]
 
@@ -31,26 +33,35 @@ class Unfolded:
     def needs(self) -> int:
         """What a reader must be able to do."""
         methods = {type(closing.method) for closing in self.closings}
-        return (NEEDS_ZLIB if Zlib in methods else 0) | (NEEDS_JPEG_XL if Jpeg in methods else 0)
+        return sum(bit for method, bit in _NEEDS.items() if method in methods)
 
 
-def unfold(output: bytes, matches: Sequence[Match], old: bytes, *, with_jpegs: bool = False) -> Unfolded:
+def unfold(
+    output: bytes,
+    matches: Sequence[Match],
+    old: bytes,
+    *,
+    with_jpegs: bool = False,
+    encoded: Encoded = Encoded.LEFT,
+) -> Unfolded:
     """Open the streams of an output, but those whose packed bytes are there to be copied.
 
-    JPEGs are transcoded `with_jpegs`, and otherwise left as they are.
+    JPEGs are transcoded `with_jpegs`, and otherwise left as they are, as what is `encoded` may be.
     """
     exact = _exact(matches, old, output)
-    streams = [one for one in find_streams(output) if not _within(one, exact)]
+    streams = [one for one in find_streams(output, encoded=encoded) if not _within(one, exact)]
     plain, closings, _, _ = _open(output, streams, with_jpegs=with_jpegs)
     return Unfolded(plain, tuple(closings))
 
 
-def find_openings(old: bytes, matches: Sequence[Match], output: bytes) -> list[tuple[Opening, bytes]]:
+def find_openings(
+    old: bytes, matches: Sequence[Match], output: bytes, *, encoded: Encoded = Encoded.LEFT
+) -> list[tuple[Opening, bytes]]:
     """Open the streams of the bases, but those that are copied as they are."""
     if not old:
         return []
     copied = _exact([Match(one.at, one.source, one.length) for one in sorted(matches, key=_source)], output, old)
-    streams = [one for one in find_streams(old) if not _within(one, copied)]
+    streams = [one for one in find_streams(old, encoded=encoded) if not _within(one, copied)]
     found: list[tuple[Opening, bytes]] = []
     end = len(old)
     waiting = [(old, 0, streams)]

@@ -14,7 +14,7 @@ from alforja_hub.explain.hints import Difference, compare, make_hints
 from alforja_hub.explain.rows import Explained, Row, Weighed, apportion, make_rows
 from alforja_hub.features import FeatureShelf
 from alforja_packaging.errors import StoreError
-from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB, Frame, Piece
+from alforja_packaging.frames import NEEDS_ZLIB, Frame, Piece
 from alforja_packaging.index import Index, parse_head
 from alforja_packaging.layout import file_path
 from tests.simulators.hub import SimulatedHub, Tree, make_manifest
@@ -116,7 +116,7 @@ def test_a_moved_file_costs_nothing_and_says_where_it_was(tmp_path: Path) -> Non
         ("prefix", (0,), 0, "patched"),
         ("patch", (0,), 0, "patched"),
         ("patch", (0,), NEEDS_ZLIB, "opened"),
-        ("patch", (), NEEDS_JPEG_XL, "opened"),
+        ("patch", (), NEEDS_ZLIB, "opened"),
     ],
 )
 def test_how_a_file_travels_is_told_by_its_frame(kind: str, bases: tuple[int, ...], needs: int, how: str) -> None:

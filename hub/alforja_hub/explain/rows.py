@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from alforja_packaging.frames import Frame
+from alforja_packaging.frames import NEEDS_OF_UPDATES, Frame
 from alforja_packaging.index import Index
 from alforja_packaging.layout import is_text
 from alforja_packaging.manifest import File, Manifest
@@ -107,8 +107,8 @@ def make_rows(manifest: Manifest, held: Manifest | None, index: Index, weigh: We
     """List all files that differ from the held release, the dearest first. Their costs add up to that of all frames."""
     given: dict[int, _Given] = {}
     for frame in index.frames:
-        if held is None and frame.needs:
-            continue  # of a first install it is told what it costs whoever can do least
+        if frame.needs & ~(NEEDS_OF_UPDATES if held else 0):
+            continue  # it is told what it costs whoever can do least
         weighed = weigh(frame)
         shares = apportion(frame.length, [one.weight for one in weighed])
         for piece, one, share in zip(frame.outputs, weighed, shares, strict=True):
