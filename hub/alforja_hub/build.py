@@ -174,10 +174,11 @@ def _finish(planned: Planned, encoded: Sequence[Sequence[Encoded]]) -> Pack:
 
 
 def _serving(planned: Planned, plain: Sequence[Encoded]) -> set[int]:
-    """The contents that are bases of frames, as these were encoded."""
+    """The new contents that are bases of frames, as these were encoded; what is held counts below 0."""
     fresh = iter(plain)
     frames = [_frame(one, next(fresh)) if isinstance(one, Draft) else one for one in planned.frames]
-    return {piece.content for frame in frames for piece in frame.bases}
+    held_count = len(planned.held.contents) if planned.held else 0  # bases count these first
+    return {piece.content - held_count for frame in frames for piece in frame.bases}
 
 
 def _frame(draft: Draft, encoded: Encoded) -> Frame:
