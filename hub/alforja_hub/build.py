@@ -15,8 +15,9 @@ from alforja_hub.choosing import READERS, choose
 from alforja_hub.encoding import Clock, Effort, Encoded, Encoder, Job, Progress, Run
 from alforja_hub.features import FeatureShelf
 from alforja_packaging import seal
+from alforja_packaging.archives import may_hold_encoded
 from alforja_packaging.errors import StoreError
-from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB, Frame, Needs, Piece
+from alforja_packaging.frames import NEEDS_ENCODERS, NEEDS_JPEG_XL, NEEDS_ZLIB, Frame, Needs, Piece
 from alforja_packaging.index import ELIDED_MAX_BYTES, Index, format_head, met_by_all
 from alforja_packaging.layout import INSTALL_NAME, Start, bundle_name, is_text, media_type, update_name
 from alforja_packaging.manifest import Manifest
@@ -151,13 +152,16 @@ class Builder:
         for draft in planned.drafts:
             outputs = self._runs(draft.outputs, planned.manifest, None)
             bases = self._runs(draft.bases, planned.manifest, planned.held)
-            worth = _worth_trying([contents[piece.content].path for piece in draft.outputs]) & self._able
+            worth = self._able & _worth_trying([contents[piece.content].path for piece in draft.outputs])
+            # Nothing of zstd or xz is opened for a first install: a board would pack all of an archive, for minutes.
+            if worth & NEEDS_ZLIB and planned.held and any(may_hold_encoded(run.read()) for run in outputs):
+                worth |= self._able & NEEDS_ENCODERS
             # A first install must be of use to every reader: whatever else fails is fetched by it.
             within = 0.0 if planned.held else seal.INSTALL_PLAIN_WITHIN
-            more = [able for able in READERS if able & ~free and able & ~free & ~worth == 0]
+            more = dict.fromkeys(able & (free | worth) for able in READERS)
             yield (
                 Job(outputs, bases, within, free),
-                *(Job(outputs, bases if planned.held else (), able=able) for able in more),
+                *(Job(outputs, bases if planned.held else (), able=able) for able in more if able & ~free),
             )
 
     def _runs(self, pieces: Iterable[Piece], manifest: Manifest, held: Manifest | None) -> tuple[Run, ...]:

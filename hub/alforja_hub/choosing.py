@@ -9,10 +9,12 @@ from dataclasses import replace
 from typing import Final
 
 from alforja_hub.encoding import Encoded
-from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB, Frame, Needs
+from alforja_packaging.frames import NEEDS_ENCODERS, NEEDS_JPEG_XL, NEEDS_ZLIB, Frame, Needs
 from alforja_packaging.seal import Draft
 
-READERS: Final[Sequence[Needs]] = (0, NEEDS_ZLIB, NEEDS_ZLIB | NEEDS_JPEG_XL)
+READERS: Final[Sequence[Needs]] = (
+    0, NEEDS_ZLIB, NEEDS_ZLIB | NEEDS_ENCODERS, NEEDS_ZLIB | NEEDS_ENCODERS | NEEDS_JPEG_XL
+)  # fmt: skip
 """What readers can do for whom frames are made; each can do what those before it can."""
 WORTH: Final = 0.02
 """A choice must be smaller than all that need less by this part: they lie in the pack beside it."""
@@ -39,7 +41,7 @@ def choose(drafts: Sequence[Draft], choices: Sequence[Choices], kept: Sequence[F
         if not serving.isdisjoint(piece.content for place in group for piece in drafts[place].outputs):
             continue
         taken = [found[place][0] for place in group]
-        for able in sorted({able for place in group for able in choices[place]})[1:]:
+        for able in READERS[1:]:
             better = [_smallest(drafts[place], choices[place], able) for place in group]
             needs = taken[0][0].needs
             for frame, _ in better:

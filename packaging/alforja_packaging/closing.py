@@ -4,14 +4,14 @@ Streaming, within what a recipe states; docs/format.md section 7.3. Nothing here
 finds a stream.
 """
 
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from alforja_packaging import jpegs, tokens
+from alforja_packaging.blocks import BROKEN, pack_runs, unpack_runs, unpacker
 from alforja_packaging.errors import FormatError, VerifyError
 from alforja_packaging.recipe import Closing, Opening
-from alforja_packaging.streams import TOKENS_FORM_MAX_BYTES, TOKENS_PACKED_MAX_BYTES, Jpeg, Tokens, Zlib
+from alforja_packaging.streams import TOKENS_FORM_MAX_BYTES, TOKENS_PACKED_MAX_BYTES, Jpeg, Packed, Tokens
 
 _RUN_BYTES = 64 * 1024
 OPENED_MAX_BYTES: Final = 256 * 2**20  # what is opened lies on the disk: a card has so much to spare
@@ -44,7 +44,7 @@ def open_streams(openings: Sequence[Opening], space: Space, what: str) -> None:
     for opening in openings:
         if any(offset + length > space.size for offset, length in opening.parts):
             raise VerifyError(f"{what}: opens a stream outside its bases")
-        runs = _inflate(opening, space, what) if isinstance(opening.method, Zlib) else _tell(opening, space, what)
+        runs = _tell(opening, space, what) if isinstance(opening.method, Tokens) else _unpack(opening, space, what)
         given = 0
         for run in runs:
             given += len(run)
@@ -61,17 +61,11 @@ def _packed_runs(opening: Opening, space: Space) -> Iterator[bytes | bytearray]:
             yield space.read(offset + at, min(_RUN_BYTES, length - at))
 
 
-def _inflate(opening: Opening, space: Space, what: str) -> Iterator[bytes]:
-    inflater = zlib.decompressobj(opening.window_bits)
+def _unpack(opening: Opening, space: Space, what: str) -> Iterator[bytes]:
+    assert isinstance(opening.method, Packed)  # a recipe opens no JPEG
     try:
-        for packed in _packed_runs(opening, space):
-            left: bytes | bytearray = packed
-            while left and not inflater.eof:
-                yield inflater.decompress(left, _RUN_BYTES)
-                left = inflater.unconsumed_tail
-        while not inflater.eof and (rest := inflater.decompress(b"", _RUN_BYTES)):
-            yield rest
-    except zlib.error as error:
+        yield from unpack_runs(unpacker(opening.method), _packed_runs(opening, space))
+    except BROKEN as error:
         raise VerifyError(f"{what}: a stream of its bases is not readable ({error})") from None
 
 
@@ -144,8 +138,8 @@ def _content(plain: Plain, closing: Closing, rows: Iterator[Closing]) -> Iterato
 
 
 def _pack(content: Iterator[bytes | memoryview], closing: Closing, what: str) -> Iterator[bytes]:
-    if isinstance(closing.method, Zlib):
-        yield from _deflate(content, closing.method)
+    if isinstance(closing.method, Packed):
+        yield from pack_runs(content, closing.method)
     elif isinstance(closing.method, Tokens):
         form = _whole(content, closing.size, TOKENS_FORM_MAX_BYTES, TOKENS_PACKED_MAX_BYTES, what)
         yield from tokens.from_tokens(form, size_max=closing.size, what=what)
@@ -163,15 +157,6 @@ def _whole(content: Iterator[bytes | memoryview], size: int, most: int, size_mos
         if len(data) > most or size > size_most:
             raise VerifyError(f"{what}: a stream has more bytes than are allowed")
     return bytes(data)
-
-
-def _deflate(content: Iterator[bytes | memoryview], method: Zlib) -> Iterator[bytes]:
-    deflater = zlib.compressobj(method.level, zlib.DEFLATED, method.window_bits, method.memory_level, method.strategy)
-    for run in content:
-        packed = deflater.compress(run)
-        if packed:
-            yield packed
-    yield deflater.flush()
 
 
 def _part(packed: Iterator[bytes], parts: Sequence[tuple[int, int]], between: bytes) -> Iterator[bytes]:

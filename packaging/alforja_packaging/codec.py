@@ -25,6 +25,8 @@ _HEADER_MAX_BYTES: Final = 18
 _BLOCK_MAX_BYTES: Final = 128 * 1024
 _WINDOW_LOG_MIN: Final = 10
 
+LIBRARY_VERSION: Final = zstd.zstd_version_info
+
 BrokenFrame = zstd.ZstdError
 """What `open_packed` raises while it is read."""
 
@@ -161,6 +163,25 @@ def compress(data: bytes, *, prefix: bytes = b"", options: Options | None = None
         zstd_dict=_referenced(prefix),
     )
     return compressor.compress(data, compressor.FLUSH_FRAME)
+
+
+def decompressor(header: bytes, window_log: int) -> zstd.ZstdDecompressor:
+    """Begin to decompress a frame, of which the header is fed already, within a window."""
+    opened = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: window_log})
+    opened.decompress(header)
+    return opened
+
+
+def compress_streaming(content: Iterable[bytes | bytearray | memoryview], options: Options) -> Iterator[bytes]:
+    """Write one zstd frame as whoever does not know how much will come: a header of six bytes, blocks, no checksum."""
+    compressor = zstd.ZstdCompressor(
+        options={getattr(zstd.CompressionParameter, name): value for name, value in options.items()}
+    )
+    for run in content:
+        packed = compressor.compress(run)
+        if packed:
+            yield packed
+    yield compressor.flush()
 
 
 def _referenced(prefix: bytes | bytearray | memoryview) -> tuple[zstd.ZstdDict, int] | None:

@@ -25,7 +25,12 @@ Needs = int
 """What a reader must be able to do to undo a frame, as bits (format.md section 7.4)."""
 NEEDS_ZLIB: Final = 1  # a zlib that deflates as zlib.net's does, bit for bit
 NEEDS_JPEG_XL: Final = 2
-NEEDS_KNOWN: Final = NEEDS_ZLIB | NEEDS_JPEG_XL
+NEEDS_ZSTD: Final = 4  # a libzstd that compresses as 1.5.7 does, bit for bit
+NEEDS_XZ: Final = 8  # a liblzma that does so as all from 5.2 on did so far
+NEEDS_ENCODERS: Final = NEEDS_ZSTD | NEEDS_XZ
+NEEDS_KNOWN: Final = NEEDS_ZLIB | NEEDS_JPEG_XL | NEEDS_ENCODERS
+NEEDS_OF_UPDATES: Final = NEEDS_ZLIB
+"""What every content of an update may need; all else, and all in a first install, is given once more without."""
 
 
 @dataclass(frozen=True, slots=True)

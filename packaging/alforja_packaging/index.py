@@ -15,7 +15,7 @@ from alforja_packaging.coursedelta import put_course, take_course
 from alforja_packaging.errors import DigestMismatch, FormatError, UnsupportedFormat
 from alforja_packaging.files import DIGEST_BYTES, NOWHERE
 from alforja_packaging.framecolumns import Contents, put_frames, take_frames
-from alforja_packaging.frames import NEEDS_ZLIB, Frame, Needs
+from alforja_packaging.frames import NEEDS_OF_UPDATES, Frame, Needs
 from alforja_packaging.layout import check_pack_name
 from alforja_packaging.manifest import (
     MANIFEST_MAX_BYTES,
@@ -91,7 +91,7 @@ class Opened:
 
 def met_by_all(*, update: bool) -> Needs:
     """The needs that every reader of a pack is taken to meet: each content is given by frames without any others."""
-    return NEEDS_ZLIB if update else 0
+    return NEEDS_OF_UPDATES if update else 0
 
 
 def format_head(index: Index, manifest: Manifest, held: Manifest | None, *, elide: bool) -> bytes:

@@ -12,9 +12,10 @@ from typing import Final
 import numpy as np
 
 from alforja_packaging import codec, patch
+from alforja_packaging.archives import Encoded
 from alforja_packaging.covers import Match, find_differences, find_matches
 from alforja_packaging.errors import FormatError, VerifyError
-from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB, Needs
+from alforja_packaging.frames import NEEDS_ENCODERS, NEEDS_JPEG_XL, NEEDS_ZLIB, Needs
 from alforja_packaging.patch import Header, InMemory, Section
 from alforja_packaging.recipe import Cover, Opening, Recipe, write_recipe
 from alforja_packaging.unfolding import Transcode, Unfolded, find_openings, unfold
@@ -56,8 +57,8 @@ def make_patches(
 ) -> Iterator[Patch]:
     """Make the patches worth trying: of the bytes as they are, and with what is packed in them opened.
 
-    Streams are opened only for readers that are `able` to close those of zlib. Each
-    patch was undone once, and gave the output.
+    Streams are opened only for readers that are `able` to close those of zlib; those of
+    zstd and xz only if these can be closed too. Each patch was undone once, and gave the output.
     """
     for made in _make_all(output, bases, level, able):
         if _gives(made, bases, output):
@@ -95,9 +96,11 @@ def _make_all(output: bytes, bases: Sequence[bytes], level: int, able: Needs) ->
     yield make_patch(Unfolded(output), bases, level=level, matches=matches)
     if not able & NEEDS_ZLIB:
         return
-    unfolded = unfold(output, matches, old)
+    with_encoders = able & NEEDS_ENCODERS == NEEDS_ENCODERS
+    unfolded = unfold(output, matches, old, encoded=Encoded.CLOSED if with_encoders else Encoded.LEFT)
     if unfolded.closings:
-        openings = find_openings(old, matches, output)
+        encoded = Encoded.OPENED if unfolded.needs & NEEDS_ENCODERS else Encoded.LEFT
+        openings = find_openings(old, matches, output, encoded=encoded)
         yield make_patch(unfolded, bases, openings, level=level)
 
 

@@ -9,12 +9,27 @@ from dataclasses import dataclass
 from typing import Final
 
 from alforja_packaging.columns import Columns, fold, put_numbers, unfold
-from alforja_packaging.streams import DEPTH_MAX, GAPS_MAX_BYTES, PARTS_MAX, Jpeg, Method, Tokens, Zlib
+from alforja_packaging.streams import (
+    DEPTH_MAX,
+    ENCODERS_MAX,
+    GAPS_MAX_BYTES,
+    PARTS_MAX,
+    XZ_PRESET_MAX,
+    Jpeg,
+    Method,
+    Packed,
+    Tokens,
+    Xz,
+    Zlib,
+    Zstd,
+)
 
-_RAW, _HEADED, _TOKENS = range(3)  # how a stream of the bases is opened
-_CLOSE_TOKENS, _CLOSE_JPEG, _CLOSE_ZLIB = range(3)  # from the last on: settings of zlib by their place
-_OPEN_ZLIB: Final = {_RAW: Zlib(0, -15, 0, 0), _HEADED: Zlib(0, 15, 0, 0)}
+# How a stream of the bases is opened, by its number.
+_OPENED: Final[tuple[Method, ...]] = (Zlib(0, -15, 0, 0), Zlib(0, 15, 0, 0), Tokens(), Zstd(0, 0, 0, 0), Xz(0, False))
+_RAW, _HEADED, _TOKENS, _ZSTD, _XZ = range(len(_OPENED))
+_CLOSE_TOKENS, _CLOSE_JPEG, _CLOSE_PACKED = range(3)  # from the last on: settings by their place
 _BITS_SHIFT: Final = 15  # makes the window bits of zlib, -15 to 15, a number without sign
+_ZSTD_SHIFT, _XZ_SHIFT, _XZ_EXTREME = 32, 64, 16  # in the first number of settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +42,6 @@ class Opening:
     parts: tuple[tuple[int, int], ...]
     size: int
     method: Method
-
-    @property
-    def window_bits(self) -> int:
-        """What zlib must be told to inflate it."""
-        return 15 if isinstance(self.method, Zlib) and self.method.window_bits > 0 else -15
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,7 @@ class Recipe:
 
 def write_recipe(recipe: Recipe) -> bytes:
     """Write a recipe as columns, like beside like."""
-    settings = sorted({one.method for one in recipe.closings if isinstance(one.method, Zlib)}, key=_settings)
+    settings = sorted({one.method for one in recipe.closings if isinstance(one.method, Packed)}, key=_settings)
     counts = (len(recipe.openings), len(settings), len(recipe.closings), len(recipe.covers), len(recipe.differing))
     columns = [counts, *_opening_columns(recipe.openings)]
     columns += [tuple(_settings(one)[place] for one in settings) for place in range(4)]
@@ -104,7 +114,11 @@ def read_recipe(data: bytes, what: str) -> Recipe:
     return Recipe(openings, closings, covers, tuple(zip(equal, unlike, strict=True)))
 
 
-def _settings(method: Zlib) -> tuple[int, int, int, int]:
+def _settings(method: Packed) -> tuple[int, int, int, int]:
+    if isinstance(method, Zstd):
+        return _ZSTD_SHIFT + method.level, method.window_log, method.hash_log, method.chain_log
+    if isinstance(method, Xz):
+        return _XZ_SHIFT + method.preset + (_XZ_EXTREME if method.is_extreme else 0), 0, 0, 0
     return method.level, method.window_bits + _BITS_SHIFT, method.memory_level, method.strategy
 
 
@@ -112,8 +126,7 @@ def _opening_columns(openings: Sequence[Opening]) -> list[Sequence[int]]:
     methods, offsets, lengths = [], [], []
     end = 0
     for opening in openings:
-        is_headed = opening.window_bits > 0
-        methods.append(_TOKENS if isinstance(opening.method, Tokens) else _HEADED if is_headed else _RAW)
+        methods.append(_how(opening.method))
         for offset, length in opening.parts:
             offsets.append(fold(offset - end))
             lengths.append(length)
@@ -121,9 +134,16 @@ def _opening_columns(openings: Sequence[Opening]) -> list[Sequence[int]]:
     return [methods, [one.size for one in openings], [len(one.parts) for one in openings], offsets, lengths]
 
 
+def _how(method: Method) -> int:
+    """The number of a way to open."""
+    if isinstance(method, Zlib):
+        return _HEADED if method.window_bits > 0 else _RAW
+    return _ZSTD if isinstance(method, Zstd) else _XZ if isinstance(method, Xz) else _TOKENS
+
+
 def _read_openings(columns: Columns, count: int) -> Iterator[Opening]:
     methods, sizes, counts = (columns.numbers(count) for _ in range(3))
-    if any(not 1 <= parts <= PARTS_MAX for parts in counts) or any(method > _TOKENS for method in methods):
+    if any(not 1 <= parts <= PARTS_MAX for parts in counts) or any(method > _XZ for method in methods):
         raise columns.fault("opens a stream by a method that is not known")
     offsets, lengths = columns.numbers(sum(counts)), columns.numbers(sum(counts))
     at = end = 0
@@ -135,40 +155,53 @@ def _read_openings(columns: Columns, count: int) -> Iterator[Opening]:
                 raise columns.fault("opens a stream outside its bases")
             end = sum(parts[-1])
         at += part_count
-        yield Opening(tuple(parts), size, Tokens() if method == _TOKENS else _OPEN_ZLIB[method])
+        yield Opening(tuple(parts), size, _OPENED[method])
 
 
-def _closing_columns(closings: Sequence[Closing], settings: Sequence[Zlib]) -> list[Sequence[int]]:
+def _closing_columns(closings: Sequence[Closing], settings: Sequence[Packed]) -> list[Sequence[int]]:
     codes: dict[Method, int] = {Tokens(): _CLOSE_TOKENS, Jpeg(): _CLOSE_JPEG}
-    codes |= {one: place for place, one in enumerate(settings, start=_CLOSE_ZLIB)}
+    codes |= {one: place for place, one in enumerate(settings, start=_CLOSE_PACKED)}
     parts = [part for closing in closings for part in closing.parts]
     return [
         [codes[one.method] for one in closings],
         [one.gap for one in closings],
         [one.tail for one in closings],
         [one.children for one in closings],
-        [one.size for one in closings if not isinstance(one.method, Zlib)],
+        [one.size for one in closings if not isinstance(one.method, Packed)],
         [len(one.parts) for one in closings],
         [length for length, _ in parts],
         [gap for _, gap in parts],
     ]
 
 
-def _read_settings(columns: Columns, count: int) -> list[Zlib]:
-    found = []
-    for level, bits, memory, strategy in zip(*(columns.numbers(count) for _ in range(4)), strict=True):
-        if not (1 <= level <= 9 and bits <= 30 and abs(bits - _BITS_SHIFT) >= 9 and 1 <= memory <= 9 and strategy <= 4):
-            raise columns.fault("closes a stream with settings that zlib does not have")
-        found.append(Zlib(level, bits - _BITS_SHIFT, memory, strategy))
-    return found
+def _read_settings(columns: Columns, count: int) -> list[Packed]:
+    found = [_read_method(*row) for row in zip(*(columns.numbers(count) for _ in range(4)), strict=True)]
+    settings = [method for method in found if method]
+    if len(settings) < count:
+        raise columns.fault("closes a stream with settings that are not allowed")
+    return settings
 
 
-def _read_closings(columns: Columns, count: int, settings: Sequence[Zlib]) -> Iterator[Closing]:
+def _read_method(first: int, second: int, third: int, fourth: int) -> Packed | None:
+    """Settings by what their first number says, None when there are no such."""
+    if first < _ZSTD_SHIFT:
+        has = 1 <= first <= 9 and second <= 30 and abs(second - _BITS_SHIFT) >= 9 and 1 <= third <= 9 and fourth <= 4
+        return Zlib(first, second - _BITS_SHIFT, third, fourth) if has else None
+    if first < _XZ_SHIFT:
+        zstd = Zstd(first - _ZSTD_SHIFT, second, third, fourth)
+        return zstd if zstd.is_allowed else None
+    extreme, preset = divmod(first - _XZ_SHIFT, _XZ_EXTREME)
+    return (
+        Xz(preset, bool(extreme)) if extreme <= 1 and preset <= XZ_PRESET_MAX and not second + third + fourth else None
+    )
+
+
+def _read_closings(columns: Columns, count: int, settings: Sequence[Packed]) -> Iterator[Closing]:
     methods: tuple[Method, ...] = (Tokens(), Jpeg(), *settings)
     codes, gaps, tails, children = (columns.numbers(count) for _ in range(4))
     if any(code >= len(methods) for code in codes):
         raise columns.fault("closes a stream by a method that is not known")
-    sizes = iter(columns.numbers(sum(code < _CLOSE_ZLIB for code in codes)))
+    sizes = iter(columns.numbers(sum(code < _CLOSE_PACKED for code in codes)))
     counts = columns.numbers(count)
     if any(parts > PARTS_MAX for parts in counts):
         raise columns.fault("closes a stream in too many parts")
@@ -179,19 +212,26 @@ def _read_closings(columns: Columns, count: int, settings: Sequence[Zlib]) -> It
         at += part_count
         if sum(gap for _, gap in parts) > GAPS_MAX_BYTES:
             raise columns.fault("closes a stream with too much between its parts")
-        yield Closing(methods[code], gap, tail, inner, next(sizes) if code < _CLOSE_ZLIB else 0, parts)
-    _check_depth(columns, children)
+        yield Closing(methods[code], gap, tail, inner, next(sizes) if code < _CLOSE_PACKED else 0, parts)
+    _check_depth(columns, children, [isinstance(methods[code], Zstd | Xz) for code in codes])
 
 
-def _check_depth(columns: Columns, children: Sequence[int]) -> None:
-    """Every stream has as many children as it says, none too deep."""
+def _check_depth(columns: Columns, children: Sequence[int], heavy: Sequence[bool]) -> None:
+    """Every stream has as many children as it says, none too deep; heavy encoders are few, and run one at a time."""
+    if sum(heavy) > ENCODERS_MAX:
+        raise columns.fault(f"closes more than {ENCODERS_MAX} streams by zstd or xz")
     left: list[int] = []
-    for count in children:
+    around: list[bool] = []
+    for count, is_heavy in zip(children, heavy, strict=True):
         while left and not left[-1]:
             left.pop()
+            around.pop()
         if left:
             left[-1] -= 1
+        if is_heavy and any(around):
+            raise columns.fault("closes a stream by zstd or xz within another one")
         left.append(count)
+        around.append(is_heavy)
         if len(left) > DEPTH_MAX:
             raise columns.fault("closes streams within each other too deep")
     if any(left):

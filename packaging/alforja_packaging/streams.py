@@ -15,6 +15,15 @@ GAPS_MAX_BYTES: Final = 2**20  # between the parts of one stream, for the same r
 TOKENS_PACKED_MAX_BYTES: Final = 4 * 2**20
 TOKENS_FORM_MAX_BYTES: Final = 8 * 2**20  # held whole while the stream is packed again
 
+# An encoder of zstd or LZMA is made anew for each stream, and clears up to 56 MiB: few, and none inside another.
+ENCODER_MAX_BYTES: Final = 56 * 2**20
+ENCODERS_MAX: Final = 256
+ZSTD_LEVEL_MAX: Final = 19
+ZSTD_LOG_MIN, ZSTD_LOG_MAX = 10, 24
+XZ_PRESET_MAX: Final = 9
+XZ_DICTIONARY_MAX_BYTES: Final = 4 * 2**20  # with which liblzma takes 48 MB
+_XZ_DICTIONARIES: Final = tuple(size << 18 for size in (1, 4, 8, 16, 16, 32, 32, 64, 128, 256))
+
 
 @dataclass(frozen=True, slots=True)
 class Zlib:
@@ -31,6 +40,45 @@ class Zlib:
 
 
 @dataclass(frozen=True, slots=True)
+class Zstd:
+    """The blocks of a zstd frame (RFC 8878) as libzstd 1.5.7 writes them, fed bit by bit, at this level.
+
+    The logs are of its window and tables (zstd.h): at most what the level has, at
+    least what makes no difference. What stands around the blocks is left outside.
+    """
+
+    level: int
+    window_log: int
+    hash_log: int
+    chain_log: int
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether zstd has such settings, and a node the memory for them."""
+        logs = (self.window_log, self.hash_log, self.chain_log)
+        if not 1 <= self.level <= ZSTD_LEVEL_MAX or not all(ZSTD_LOG_MIN <= log <= ZSTD_LOG_MAX for log in logs):
+            return False
+        # A byte of the window; four of each place of a table, and one beside it.
+        return (1 << self.window_log) + (5 << self.hash_log) + (4 << self.chain_log) <= ENCODER_MAX_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Xz:
+    """LZMA2, as in an .xz file, as liblzma writes it by this preset with no larger a dictionary than a node can spare.
+
+    What stands around the chunks is left outside.
+    """
+
+    preset: int
+    is_extreme: bool
+
+    @property
+    def dictionary_bytes(self) -> int:
+        """The preset's own, or less: what is no longer than that comes out the same."""
+        return min(_XZ_DICTIONARIES[self.preset], XZ_DICTIONARY_MAX_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
 class Tokens:
     """Raw deflate that no setting of zlib writes: carried as its tokens.
 
@@ -43,7 +91,10 @@ class Jpeg:
     """A JPEG file, carried as JPEG XL."""
 
 
-Method = Zlib | Tokens | Jpeg
+Packed = Zlib | Zstd | Xz
+"""Packed again by what packed it, with its settings."""
+
+Method = Packed | Tokens | Jpeg
 
 
 @dataclass(frozen=True, slots=True)

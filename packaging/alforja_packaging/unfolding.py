@@ -11,11 +11,13 @@ from typing import Final
 
 import numpy as np
 
-from alforja_packaging.archives import find_streams, unpack
+from alforja_packaging.archives import Encoded, find_streams, unpack
 from alforja_packaging.covers import Match
-from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB
+from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_XZ, NEEDS_ZLIB, NEEDS_ZSTD
 from alforja_packaging.recipe import Closing, Opening
-from alforja_packaging.streams import Jpeg, Stream, Tokens, Zlib
+from alforja_packaging.streams import Jpeg, Stream, Tokens, Xz, Zlib, Zstd
+
+_NEEDS = {Zlib: NEEDS_ZLIB, Jpeg: NEEDS_JPEG_XL, Zstd: NEEDS_ZSTD, Xz: NEEDS_XZ}
 
 Intervals = tuple[np.ndarray, np.ndarray]
 Transcode = Callable[[bytes], bytes | None]
@@ -36,17 +38,24 @@ class Unfolded:
     def needs(self) -> int:
         """What a reader must be able to do."""
         methods = {type(closing.method) for closing in self.closings}
-        return (NEEDS_ZLIB if Zlib in methods else 0) | (NEEDS_JPEG_XL if Jpeg in methods else 0)
+        return sum(bit for method, bit in _NEEDS.items() if method in methods)
 
 
-def unfold(output: bytes, matches: Sequence[Match], old: bytes, *, transcode: Transcode | None = None) -> Unfolded:
+def unfold(
+    output: bytes,
+    matches: Sequence[Match],
+    old: bytes,
+    *,
+    transcode: Transcode | None = None,
+    encoded: Encoded = Encoded.LEFT,
+) -> Unfolded:
     """Open the streams of an output, but those whose packed bytes are there to be copied.
 
     JPEGs are carried as what `transcode` gives of them, where they make up a part
-    that is worth it; otherwise they are left as they are.
+    that is worth it; otherwise they are left as they are, as what is `encoded` may be.
     """
     exact = _exact(matches, old, output)
-    streams = [one for one in find_streams(output) if not _within(one, exact)]
+    streams = [one for one in find_streams(output, encoded=encoded) if not _within(one, exact)]
     copied = sum(one.length for one in matches)
     if _jpeg_bytes(streams) * JPEGS_WORTH < max(1, len(output) - copied):
         transcode = None
@@ -58,12 +67,14 @@ def _jpeg_bytes(streams: Sequence[Stream]) -> int:
     return sum(one.length if isinstance(one.method, Jpeg) else _jpeg_bytes(one.inside) for one in streams)
 
 
-def find_openings(old: bytes, matches: Sequence[Match], output: bytes) -> list[tuple[Opening, bytes]]:
+def find_openings(
+    old: bytes, matches: Sequence[Match], output: bytes, *, encoded: Encoded = Encoded.LEFT
+) -> list[tuple[Opening, bytes]]:
     """Open the streams of the bases, but those that are copied as they are."""
     if not old:
         return []
     copied = _exact([Match(one.at, one.source, one.length) for one in sorted(matches, key=_source)], output, old)
-    streams = [one for one in find_streams(old) if not _within(one, copied)]
+    streams = [one for one in find_streams(old, encoded=encoded) if not _within(one, copied)]
     found: list[tuple[Opening, bytes]] = []
     end = len(old)
     waiting = [(old, 0, streams)]

@@ -3,18 +3,20 @@
 A target is named for what it reads. Seeds are the vectors in the repository.
 """
 
+import lzma
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from alforja_packaging import patch
-from alforja_packaging.archives import find_streams, unpack
+from alforja_packaging.archives import Encoded, find_streams, unpack
 from alforja_packaging.errors import AlforjaError
 from alforja_packaging.frames import KINDS, Material
 from alforja_packaging.index import parse_head
 from alforja_packaging.manifest import Manifest, parse_manifest
 from alforja_packaging.patch import InMemory
-from alforja_packaging.recipe import read_recipe
+from alforja_packaging.recipe import Closing, Opening, Recipe, read_recipe, write_recipe
+from alforja_packaging.streams import Xz, Zstd
 from alforja_packaging.tokens import from_tokens, to_tokens
 from alforja_packaging.trustdelta import parse_delta
 
@@ -87,9 +89,10 @@ def deflate(data: bytes) -> object:
 
 
 def archive(data: bytes) -> object:
-    """A file in which streams are looked for."""
-    for stream in find_streams(data):
-        unpack(data, stream)
+    """A file in which streams are looked for, those too that are only to be opened."""
+    for encoded in (Encoded.CLOSED, Encoded.OPENED):
+        for stream in find_streams(data, encoded=encoded):
+            unpack(data, stream)
     return None
 
 
@@ -112,6 +115,12 @@ def seeds() -> Iterable[bytes]:
     for path in sorted(VECTORS.iterdir()):
         if path.is_file() and path.suffix != ".py":
             yield path.read_bytes()
+    text = (VECTORS / "frame.output").read_bytes()
+    yield lzma.compress(text, check=lzma.CHECK_CRC32)
+    ways = (Zstd(19, 21, 22, 20), Xz(6, True))
+    yield write_recipe(
+        Recipe(tuple(Opening(((0, 9),), 9, one) for one in ways), tuple(Closing(one, 0, 9) for one in ways))
+    )
 
 
 def _frame(kind: str, data: bytes, bases: bytes) -> int:

@@ -22,10 +22,10 @@ from alforja_hub.settings import HubSettings
 from alforja_hub.signing import Authority
 from alforja_hub.transcodes import TranscodeShelf
 from alforja_hub.workspace import CourseNote, Workspace
-from alforja_packaging import frames, jpegs, seal
+from alforja_packaging import codec, frames, jpegs, seal
 from alforja_packaging.course import Course
 from alforja_packaging.errors import RequestError
-from alforja_packaging.frames import NEEDS_ZLIB
+from alforja_packaging.frames import NEEDS_ZLIB, NEEDS_ZSTD
 from alforja_packaging.layout import Start, parse_bundle_path
 from tests.simulators.hub import InlineExecutor, Tree, make_manifest
 
@@ -293,3 +293,22 @@ def test_an_update_opens_archives(tmp_path: Path) -> None:
 
     assert [frame.needs for frame in hub.press.open_route("moe", "maths", Start(1)).opened.index.frames] == [NEEDS_ZLIB]
     assert published.costs["from-1"][1] < 5_000 < len(an_archive(1)) / 4
+
+
+def test_an_update_opens_clusters_for_whoever_can_close_them(tmp_path: Path) -> None:
+    def a_zim(edit: str) -> bytes:
+        words = (str(random.Random(number).randrange(9_999)) for number in range(30_000))
+        page = " ".join([edit, *words]).encode()
+        return b"ZIM\x04\5" + b"".join(codec.compress_streaming([page], {"compression_level": 19})) + bytes(80)
+
+    hub = Hub(tmp_path)
+    hub.publish({"books.zim": a_zim("one")})
+    published = hub.publish({"books.zim": a_zim("two and")})
+
+    update = hub.press.open_route("moe", "maths", Start(1))
+    able, plain = update.opened.index.frames
+    assert (able.needs, plain.needs) == (NEEDS_ZSTD, 0)
+    assert able.length < 200 < plain.length / 10
+    head, total = published.costs["from-1"]
+    assert total == head + plain.length
+    assert not any(frame.needs for frame in hub.press.open_route("moe", "maths", None).opened.index.frames)

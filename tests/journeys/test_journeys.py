@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from alforja_packaging import codec
 from tests.journeys.world import BIN, HubAt, NodeAt, Tree, run, started
 from tests.simulators.proxy import Link
 
@@ -104,6 +105,27 @@ def test_a_school_that_holds_one_course_pays_little_for_another_that_is_much_ali
         third = node.sync()
         assert third["activated"] == ["moe/maths-north.2"]
         assert third["received"] < 3_000
+
+
+def a_zim(edit: str) -> bytes:
+    """A cluster as libzim writes it, and what stands around it."""
+    words = (str(random.Random(number).randrange(9_999)) for number in range(90_000))
+    page = " ".join([edit, *words]).encode()
+    return b"ZIM\x04\5" + b"".join(codec.compress_streaming([page], {"compression_level": 19})) + bytes(80)
+
+
+@pytest.mark.skipif(codec.LIBRARY_VERSION != (1, 5, 7), reason="another libzstd than the pinned one")
+def test_an_archives_new_edition_costs_what_changed_in_it(hub: HubAt, node: NodeAt) -> None:
+    editions = [first_tree() | {"books.zim": a_zim(edit)} for edit in ("once", "once upon", "at a time")]
+    hub.publish("maths", editions[0])
+    with hub.serving() as address, Link(address) as link:
+        node.join(hub, link.url, "maths")
+        node.sync()
+        for edition in editions[1:]:
+            hub.publish("maths", edition)
+            # The first request brings up to 64 KiB of what others take instead, too.
+            assert node.sync()["received"] < 70_000 < len(edition["books.zim"]) / 2
+            assert node.tree("maths") == edition
 
 
 def test_a_sync_cut_at_many_bytes_loses_none(hub: HubAt, node: NodeAt) -> None:

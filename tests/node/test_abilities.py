@@ -2,21 +2,26 @@
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from alforja_node import abilities
 from alforja_node.abilities import find_abilities
-from alforja_packaging import jpegs
-from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_KNOWN, NEEDS_ZLIB
+from alforja_packaging import blocks, codec, jpegs
+from alforja_packaging.frames import NEEDS_ENCODERS, NEEDS_JPEG_XL, NEEDS_ZLIB
+from alforja_packaging.streams import Xz, Zstd
 
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
-    abilities._has_classic_zlib.cache_clear()
+    looks = (abilities._has_classic_zlib, abilities._has_known_zstd, abilities._has_known_xz)
+    for look in looks:
+        look.cache_clear()
     yield
-    abilities._has_classic_zlib.cache_clear()
+    for look in looks:
+        look.cache_clear()
 
 
 def test_a_zlib_that_deflates_otherwise_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +45,23 @@ def test_jpeg_xl_is_an_ability_where_its_library_is(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(jpegs, "available", lambda: there)
 
     assert find_abilities(NEEDS_JPEG_XL) == (NEEDS_JPEG_XL if there else 0)
-    assert bool(find_abilities(NEEDS_KNOWN) & NEEDS_JPEG_XL) is there
+    assert bool(find_abilities(NEEDS_ZLIB | NEEDS_JPEG_XL) & NEEDS_JPEG_XL) is there
+
+
+@pytest.mark.skipif(codec.LIBRARY_VERSION != (1, 5, 7), reason="another libzstd than the pinned one")
+def test_the_encoders_are_known_by_their_bytes() -> None:
+    assert find_abilities(NEEDS_ENCODERS) == NEEDS_ENCODERS
+
+
+def test_encoders_that_pack_otherwise_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = blocks.pack_runs
+
+    def other(content: list[bytes], method: Zstd | Xz) -> Iterator[bytes]:
+        return real(content, replace(method, level=method.level - 1) if isinstance(method, Zstd) else Xz(0, False))
+
+    monkeypatch.setattr(abilities, "pack_runs", other)
+
+    assert find_abilities(NEEDS_ENCODERS) == 0
 
 
 def test_what_is_not_asked_for_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import lzma
 import random
 import struct
 import subprocess
@@ -11,14 +12,26 @@ import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from alforja_packaging.archives import find_streams, pack_zlib, unpack
+from alforja_packaging import codec
+from alforja_packaging.archives import Encoded, encoders, find_streams, may_hold_encoded, pack, unpack
 from alforja_packaging.errors import FormatError
-from alforja_packaging.streams import OPENED_MAX_RATIO, Jpeg, Method, Stream, Tokens, Zlib
+from alforja_packaging.streams import (
+    DEPTH_MAX,
+    OPENED_MAX_RATIO,
+    Jpeg,
+    Method,
+    Packed,
+    Stream,
+    Tokens,
+    Zlib,
+    Zstd,
+)
 from alforja_packaging.tokens import from_tokens
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "samples"
@@ -88,15 +101,15 @@ def check(data: bytes, streams: tuple[Stream, ...]) -> None:
 
 
 def closed(plain: bytes, stream: Stream) -> bytes:
-    if isinstance(stream.method, Zlib):
-        return pack_zlib(plain, stream.method)
+    if isinstance(stream.method, Packed):
+        return pack(plain, stream.method)
     if isinstance(stream.method, Tokens):
         return b"".join(from_tokens(plain, size_max=stream.length, what="it"))
     return plain
 
 
-def found(data: bytes, **options: int) -> tuple[Stream, ...]:
-    streams = find_streams(data, **options)
+def found(data: bytes, depth: int = DEPTH_MAX) -> tuple[Stream, ...]:
+    streams = find_streams(data, depth=depth)
     check(data, streams)
     return streams
 
@@ -107,6 +120,12 @@ def plains(data: bytes) -> list[bytes]:
 
 def methods(data: bytes) -> list[Method]:
     return [stream.method for stream in found(data)]
+
+
+def zstd(data: bytes, level: int = 19) -> bytes:
+    """Compress as libzim does: fed bit by bit, and not told how much will come."""
+    pieces = [data[at : at + 5_000] for at in range(0, len(data), 5_000)]
+    return b"".join(codec.compress_streaming(pieces, {"compression_level": level}))
 
 
 # --- where streams lie -------------------------------------------------------------------
@@ -311,6 +330,105 @@ def test_very_small_streams_are_left() -> None:
     assert found(zipped({"a": b"a" * 500, "b": b"b"})) == ()
 
 
+# --- zstd and xz -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", range(1, 20))
+def test_any_level_of_zstd_is_found(level: int) -> None:
+    cluster = zstd(text(60_000), level)
+
+    (stream,) = found(b"before" + cluster + b"behind")
+    assert isinstance(stream.method, Zstd)
+    assert stream.method.is_allowed
+    assert stream.start == len(b"before") + 6
+    assert stream.end == len(b"before") + len(cluster)
+
+
+def test_the_clusters_of_a_zim_are_found() -> None:
+    texts = [text(size, size) for size in (300_000, 90_000, 20_000)]
+
+    archive = b"ZIM\x04" + b"".join(b"\5" + zstd(one) for one in texts)
+    assert plains(archive) == texts
+    assert {type(method) for method in methods(archive)} == {Zstd}
+
+
+def test_where_a_frame_states_its_size_and_a_checksum_these_stay_outside() -> None:
+    plain = text(400_000)
+    packed = codec.compress(plain, options={"compression_level": 5})
+
+    assert plains(packed) == [plain]
+    assert found(packed)[0].start == 4 + 1 + 4
+    assert found(packed)[0].end == len(packed) - 4
+
+
+@pytest.mark.parametrize("preset", [0, 1, 2, 3, 4, 5, 6, 9, 6 | lzma.PRESET_EXTREME, 9 | lzma.PRESET_EXTREME])
+def test_any_preset_of_xz_is_found(preset: int) -> None:
+    plain = text(200_000)
+
+    assert plains(b"\4" + lzma.compress(plain, check=lzma.CHECK_CRC32, preset=preset)) == [plain]
+
+
+@pytest.mark.parametrize("kind", ["w:xz", "w:gz"])
+def test_what_is_in_a_packed_tar_is_found_too(kind: Any) -> None:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode=kind) as tar:
+        book = tarfile.TarInfo("book.epub")
+        data = zipped({"a": text(9_000)})
+        book.size = len(data)
+        tar.addfile(book, io.BytesIO(data))
+
+    (around,) = found(file.getvalue())
+    assert [stream.size for stream in around.inside] == [9_000]
+
+
+def test_what_others_wrote_is_opened_where_nobody_closes_it() -> None:
+    half = random.Random(1).randbytes(3_000)
+    packed = zstd(half, 3)[: -3 - len(half)] + b"".join(
+        (len(half) << 3 | last).to_bytes(3, "little") + half for last in (0, 1)
+    )  # two raw blocks, where zstd makes one
+
+    assert found(packed) == ()
+    (stream,) = find_streams(packed, encoded=Encoded.OPENED)
+    assert unpack(packed, stream) == half * 2
+
+
+def test_none_is_opened_where_it_is_not_wanted() -> None:
+    both = zstd(text(60_000)) + lzma.compress(text(60_000, 2))
+
+    assert may_hold_encoded(both)
+    assert find_streams(both, encoded=Encoded.LEFT) == ()
+    assert len(find_streams(both, encoded=Encoded.OPENED)) == len(found(both)) == 2
+
+
+def test_an_encoder_is_not_needed_within_another_one() -> None:
+    inner = random.Random(1).randbytes(4_000) + zstd(text(60_000))
+
+    (around,) = found(lzma.compress(inner))
+    assert around.inside == ()
+
+
+def test_only_so_many_encoders_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "ENCODERS_MAX", 2)
+
+    assert len(found(zstd(text(60_000), 3) * 5)) == 2
+
+
+def test_what_needs_a_dictionary_or_other_filters_is_left() -> None:
+    plain = text(60_000)
+    filters = [{"id": lzma.FILTER_X86}, {"id": lzma.FILTER_LZMA2, "preset": 6}]
+    with_dictionary = b"\x28\xb5\x2f\xfd\1\x68\7" + zstd(plain)[6:]
+
+    assert found(lzma.compress(plain, filters=filters) + with_dictionary) == ()
+
+
+def test_what_needs_too_much_memory_is_left() -> None:
+    assert encoders.zstd_settings(19, 3 * 2**20) is not None
+    assert encoders.zstd_settings(19, 5 * 2**20) is None
+    assert all(
+        method is None or method.is_allowed for method in map(encoders.zstd_settings, range(1, 20), [2**30] * 19)
+    )
+
+
 # --- hostile bytes -----------------------------------------------------------------------
 
 
@@ -325,6 +443,10 @@ def test_very_small_streams_are_left() -> None:
         b"CWS\x0a1234\x78\x9c",
         b"\xff\xd8\xff\xc0\0\2\xff\xda\0\2",
         as_member(b"\0\x40\0\xbf\xff")[6:],
+        b"\x28\xb5\x2f\xfd\0\x68",
+        zstd(b"abc"),
+        lzma.compress(b"", check=lzma.CHECK_CRC32),
+        lzma.compress(b"abc"),
     ],
 )
 def test_many_signatures_cost_no_more_than_their_bytes(signature: bytes) -> None:
@@ -342,6 +464,7 @@ def sources() -> Iterator[bytes]:
     yield as_member(deflate(text(900), Zlib(6, -15, 8, 0), flush_every=300))
     yield gzip.compress(text(900)) * 2
     yield b"stream\n" + zlib.compress(text(400)) + jpeg(40)
+    yield zstd(text(6_000), 3) + lzma.compress(zstd(text(6_000), 1) + gzip.compress(text(900)), preset=1)
 
 
 ARCHIVES = list(sources())

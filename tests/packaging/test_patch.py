@@ -9,14 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alforja_packaging import patch
+from alforja_packaging.archives import pack
 from alforja_packaging.errors import AlforjaError, FormatError, VerifyError
 from alforja_packaging.patch import InMemory
 from alforja_packaging.patching import make_patch
 from alforja_packaging.recipe import Closing, Cover, Opening, Recipe, read_recipe, write_recipe
-from alforja_packaging.streams import Tokens, Zlib
+from alforja_packaging.streams import ENCODERS_MAX, Tokens, Xz, Zlib, Zstd
 from alforja_packaging.unfolding import Unfolded
 
 DEFLATE = Zlib(6, -15, 8, 0)
+ZSTD = Zstd(3, 20, 17, 16)
+XZ = Xz(6, False)
 WORDS = b" ".join(b"word%d" % (number * number % 997) for number in range(3_000))
 
 
@@ -69,6 +72,18 @@ def test_a_stream_is_opened_changed_and_closed_again() -> None:
     assert made.recipe.openings
 
 
+@pytest.mark.parametrize("method", [Zstd(19, 21, 22, 20), Zstd(3, 21, 17, 16), Xz(6, True), Xz(1, False)])
+def test_streams_of_zstd_and_xz_are_opened_changed_and_closed_again(method: Zstd | Xz) -> None:
+    old, new = WORDS, WORDS[:5_000] + b"a change" + WORDS[5_000:]
+    base, output = (b"head" + pack(text, method) + b"tail" for text in (old, new))
+    opening = (Opening(((4, len(base) - 8),), len(old), method), old)
+    made = make_patch(Unfolded(b"head" + new + b"tail", (Closing(method, 4, len(new)),)), [base], [opening])
+
+    assert undo(made.data, base, len(output)) == output
+    assert len(made.data) < 120
+    assert made.recipe.openings
+
+
 def test_streams_within_streams_and_in_parts_are_closed() -> None:
     inner = deflated(WORDS, Zlib(9, 15, 9, 0))
     around = b"<" + inner[:100] + b"gap" + inner[100:] + b">"
@@ -86,10 +101,14 @@ def test_streams_within_streams_and_in_parts_are_closed() -> None:
 numbers = st.integers(0, 2**40)
 openings = st.builds(
     Opening, st.lists(st.tuples(numbers, numbers), min_size=1, max_size=3).map(tuple), numbers,
-    st.sampled_from([Zlib(0, -15, 0, 0), Zlib(0, 15, 0, 0), Tokens()]),
+    st.sampled_from([Zlib(0, -15, 0, 0), Zlib(0, 15, 0, 0), Tokens(), Zstd(0, 0, 0, 0), Xz(0, False)]),
 )  # fmt: skip
 leaves = st.builds(Closing, st.just(Tokens()), numbers, numbers, st.just(0), numbers)
-methods = st.builds(Zlib, st.integers(1, 9), st.sampled_from([-15, -9, 9, 15]), st.integers(1, 9), st.integers(0, 4))
+methods = (
+    st.builds(Zlib, st.integers(1, 9), st.sampled_from([-15, -9, 9, 15]), st.integers(1, 9), st.integers(0, 4))
+    | st.builds(Zstd, st.integers(1, 19), *[st.integers(10, 22)] * 3).filter(lambda one: one.is_allowed)
+    | st.builds(Xz, st.integers(0, 9), st.booleans())
+)
 closings = st.builds(
     Closing, methods, numbers, numbers, parts=st.lists(st.tuples(numbers, st.integers(0, 9)), max_size=3).map(tuple),
 )  # fmt: skip
@@ -156,6 +175,16 @@ def raw(recipe: Recipe, literals: bytes = b"", differences: bytes = b"", plain_s
         (raw(Recipe(closings=(Closing(DEFLATE, 1, 9),)), b"abc"), "ends before its last stream"),
         (raw(Recipe(closings=(Closing(Tokens(), 0, 3, size=2**40),)), b"abc"), "more bytes than are allowed"),
         (raw(Recipe(closings=(Closing(Tokens(), 0, 2**30, size=9),)), b"abc"), "ends before"),
+        (raw(Recipe(closings=(Closing(Zstd(20, 20, 20, 20), 0, 0),))), "settings that are not allowed"),
+        (raw(Recipe(closings=(Closing(Zstd(19, 23, 22, 24), 0, 0),))), "settings that are not allowed"),
+        (raw(Recipe(closings=(Closing(Zstd(19, 9, 22, 10), 0, 0),))), "settings that are not allowed"),
+        (raw(Recipe(closings=(Closing(Xz(10, False), 0, 0),))), "settings that are not allowed"),
+        (raw(Recipe(closings=(Closing(XZ, 0, 0, 1), Closing(ZSTD, 0, 0)))), "within another one"),
+        (raw(Recipe(closings=(Closing(XZ, 0, 0, 1), Closing(DEFLATE, 0, 0, 1), Closing(XZ, 0, 0)))), "within another"),
+        (raw(Recipe(closings=(Closing(ZSTD, 0, 0),) * (ENCODERS_MAX + 1))), "closes more than"),
+        (raw(Recipe(closings=(Closing(ZSTD, 0, 9),)), b"abc"), "ends before its last stream"),
+        (raw(Recipe(openings=(Opening(((0, 9),), 5, ZSTD),))), "is not readable|does not open"),
+        (raw(Recipe(openings=(Opening(((0, 9),), 5, XZ),))), "is not readable|does not open"),
         (raw(Recipe()) + b"x", "not as long as it says"),
         (b"", "ends within its columns"),
     ],

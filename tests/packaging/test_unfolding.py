@@ -1,6 +1,7 @@
 """What is packed inside files is opened for a patch, and comes back to the bit."""
 
 import io
+import lzma
 import random
 import struct
 import zipfile
@@ -9,9 +10,9 @@ import zlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alforja_packaging import jpegs, patch, seal
+from alforja_packaging import codec, jpegs, patch, seal
 from alforja_packaging.covers import Match
-from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_KNOWN, NEEDS_ZLIB
+from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_KNOWN, NEEDS_XZ, NEEDS_ZLIB, NEEDS_ZSTD
 from alforja_packaging.patch import InMemory
 from alforja_packaging.patching import make_jpeg_patch, make_patches
 from alforja_packaging.streams import Jpeg, Tokens, Zlib
@@ -19,6 +20,9 @@ from alforja_packaging.unfolding import JPEGS_WORTH, Unfolded, unfold
 from tests.simulators.pictures import a_jpeg, needs_jpeg_xl
 
 WORDS = [b"water", b"well", b"river", b"rain", b"cloud", b"school", b"bread", b"house"]
+
+
+MIXTURES = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 4}]  # which no preset has
 
 
 def text(seed: int, size: int) -> bytes:
@@ -32,6 +36,10 @@ def a_zip(members: dict[str, bytes], level: int = 6) -> bytes:
         for name, data in members.items():
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, level)
     return file.getvalue()
+
+
+def a_zstd(data: bytes) -> bytes:
+    return b"".join(codec.compress_streaming([data], {"compression_level": 19}))
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -101,6 +109,26 @@ def test_what_is_not_changed_stays_packed() -> None:
     archive = a_zip({"a.html": text(1, 900)})
 
     assert len(sizes_of(archive + b"behind", [archive])) == 1
+
+
+def test_what_zstd_packed_is_opened_for_whoever_can_close_it() -> None:
+    old, new = (b"\5" + a_zstd(text(1, 20_000) + edit + text(2, 20_000)) for edit in (b"", b" an edit "))
+
+    closed, opened = (list(make_patches(new, [old], able=able)) for able in (NEEDS_ZLIB, NEEDS_KNOWN))
+    assert [made.needs for made in closed] == [0]
+    assert [made.needs for made in opened] == [0, NEEDS_ZSTD]
+    assert len(opened[1].data) < 150 < len(opened[0].data) / 4
+    assert opened[1].recipe.openings
+
+
+def test_a_base_that_nobody_could_close_is_opened_all_the_same() -> None:
+    plain = text(1, 30_000)
+    old, new = lzma.compress(plain, filters=MIXTURES), lzma.compress(plain + b"more", preset=6)
+
+    made = list(make_patches(new, [old], able=NEEDS_KNOWN))
+    assert [one.needs for one in made] == [0, NEEDS_XZ]
+    assert made[1].recipe.openings
+    assert len(made[1].data) < 200
 
 
 def test_what_a_patch_needs_is_what_its_closings_are() -> None:

@@ -6,39 +6,57 @@ found here; whether it comes back from JPEG XL is for others to prove.
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from enum import Enum, auto
 from typing import Final
 
 from alforja_packaging.archives.budget import Budget
-from alforja_packaging.archives.inflating import cut, inflate, join
-from alforja_packaging.archives.places import Kind, Place, Runs, find_next
-from alforja_packaging.archives.settings import Settings, deflate
+from alforja_packaging.archives.encoders import Encoders
+from alforja_packaging.archives.inflating import RAW, Inflated, cut, inflate, join
+from alforja_packaging.archives.places import Kind, Place, Runs, find_next, may_hold_encoded
+from alforja_packaging.archives.settings import Settings
+from alforja_packaging.blocks import BROKEN, STEP_BYTES, pack_runs, unpack_runs, unpacker
 from alforja_packaging.errors import FormatError, VerifyError
 from alforja_packaging.streams import (
     DEPTH_MAX,
     TOKENS_FORM_MAX_BYTES,
     TOKENS_PACKED_MAX_BYTES,
     Jpeg,
+    Packed,
     Stream,
     Tokens,
-    Zlib,
+    Xz,
+    Zstd,
 )
 from alforja_packaging.tokens import from_tokens, to_tokens
 
-__all__ = ["find_streams", "pack_zlib", "unpack"]
+__all__ = ["Encoded", "find_streams", "may_hold_encoded", "pack", "unpack"]
 
 _PACKED_MIN_BYTES: Final = 64  # below it a recipe costs more than it saves
+_ENCODED_MIN_BYTES: Final = 1024  # below it a node's encoder costs more than it saves
+_KINDS: Final[Mapping[Kind, Zstd | Xz]] = {Kind.ZSTD: Zstd(0, 0, 0, 0), Kind.LZMA2: Xz(0, False)}
 _HEADER_BYTES: Final = 2
 _TRAILER_BYTES: Final = 4
 
 
-def find_streams(data: bytes | memoryview, *, depth: int = DEPTH_MAX) -> tuple[Stream, ...]:
+class Encoded(Enum):
+    """What is wanted of streams that need zstd's or liblzma's encoder."""
+
+    LEFT = auto()
+    OPENED = auto()  # of a base, which nobody closes again
+    CLOSED = auto()
+
+
+def find_streams(
+    data: bytes | memoryview, *, depth: int = DEPTH_MAX, encoded: Encoded = Encoded.CLOSED
+) -> tuple[Stream, ...]:
     """Find the streams of a file, and those inside them up to `depth`, ascending and apart.
 
-    Each is proven: what `unpack` gives was packed again and is the same. Takes any
-    bytes, in time linear in their count.
+    Each is proven: what `unpack` gives was packed again and is the same; but of `encoded` ones
+    that are only to be opened, whose settings are not looked for. Takes any bytes, in time
+    linear in their count.
     """
-    return _Search(len(data)).streams(memoryview(data), depth)
+    return _Search(len(data)).streams(memoryview(data), depth, encoded)
 
 
 def unpack(data: bytes | memoryview, stream: Stream) -> bytes:
@@ -49,21 +67,30 @@ def unpack(data: bytes | memoryview, stream: Stream) -> bytes:
     elif isinstance(stream.method, Tokens):
         plain = to_tokens(packed, size_max=stream.size)
     else:
-        inflater = zlib.decompressobj(15 if stream.method.window_bits > 0 else -15)
-        try:
-            plain = inflater.decompress(packed, stream.size + 1)
-        except zlib.error as error:
-            raise FormatError(f"stream at {stream.start}: is not readable ({error})") from None
-        if not inflater.eof or inflater.unused_data:
-            raise FormatError(f"stream at {stream.start}: does not end after {stream.size} plain bytes")
+        plain = _unpack(packed, stream.method, stream)
     if len(plain) != stream.size:
         raise FormatError(f"stream at {stream.start}: does not have {stream.size} plain bytes")
     return plain
 
 
-def pack_zlib(plain: bytes, method: Zlib) -> bytes:
-    """Deflate as zlib does with these settings."""
-    return b"".join(deflate(plain, method))
+def _unpack(packed: bytes, method: Packed, stream: Stream) -> bytes:
+    opened, plain = unpacker(method), bytearray()
+    try:
+        for piece in unpack_runs(opened, [packed]):
+            plain += piece
+            if len(plain) > stream.size:
+                break
+    except BROKEN as error:
+        raise FormatError(f"stream at {stream.start}: is not readable ({error})") from None
+    if not opened.eof or opened.unused_data:
+        raise FormatError(f"stream at {stream.start}: does not end after {stream.size} plain bytes")
+    return bytes(plain)
+
+
+def pack(plain: bytes, method: Packed) -> bytes:
+    """Pack as zlib, zstd or liblzma do with these settings."""
+    view = memoryview(plain)
+    return b"".join(pack_runs((view[at : at + STEP_BYTES] for at in range(0, len(view), STEP_BYTES)), method))
 
 
 class _Search:
@@ -71,13 +98,13 @@ class _Search:
 
     def __init__(self, size: int) -> None:
         self._budget = Budget(size)
-        self._settings = Settings()
+        self._settings, self._encoders = Settings(), Encoders()
 
-    def streams(self, data: memoryview, depth: int) -> tuple[Stream, ...]:
+    def streams(self, data: memoryview, depth: int, encoded: Encoded) -> tuple[Stream, ...]:
         """Find the streams of these bytes."""
-        return tuple(self._each(data, depth)) if depth > 0 else ()
+        return tuple(self._each(data, depth, encoded)) if depth > 0 else ()
 
-    def _each(self, data: memoryview, depth: int) -> Iterator[Stream]:
+    def _each(self, data: memoryview, depth: int, encoded: Encoded) -> Iterator[Stream]:
         at = taken = 0
         while not self._budget.is_spent:
             found = find_next(data, at, self._budget)
@@ -85,39 +112,60 @@ class _Search:
                 return
             for place in found.places:
                 if place.start >= taken:
-                    end, stream = self._look(data, place, depth)
+                    end, stream = self._look(data, place, depth, encoded)
                     taken = max(taken, end)
                     if stream is not None:
                         yield stream
             at = max(taken, found.end)
 
-    def _look(self, data: memoryview, place: Place, depth: int) -> tuple[int, Stream | None]:
+    def _look(self, data: memoryview, place: Place, depth: int, encoded: Encoded) -> tuple[int, Stream | None]:
         """Give where what stands at a place ends (0: nothing does), and the stream if it can be closed again."""
         if place.kind is Kind.JPEG:
             stream = Stream(place.runs, place.runs[0][1], Jpeg())
             return stream.end, stream
+        kind = _KINDS.get(place.kind)
+        if kind and (encoded is Encoded.LEFT or self._encoders.is_spent):
+            return 0, None
         before = _HEADER_BYTES if place.kind is Kind.ZLIB else 0
-        inflated = inflate(data, cut(place.runs, before, len(data)), self._budget)
+        inflated = inflate(data, cut(place.runs, before, len(data)), self._budget, kind or RAW)
         if inflated is None:
             return 0, None
         body = cut(place.runs, before, inflated.length)
         end = sum(body[-1])
-        if inflated.length < _PACKED_MIN_BYTES:
+        if inflated.length < (_ENCODED_MIN_BYTES if kind else _PACKED_MIN_BYTES):
             return end, None
+        if kind and encoded is Encoded.OPENED:
+            inside = self.streams(memoryview(inflated.plain), depth - 1, encoded)
+            return end, Stream(body, len(inflated.plain), kind, inside)
+        if kind:
+            return end, self._close_encoded(data, body, inflated, kind, depth)
         whole = cut(place.runs, 0, before + inflated.length + _TRAILER_BYTES) if before else body
-        return end, self._close(data, whole, body, inflated.plain, depth)
+        return end, self._close(data, whole, body, inflated.plain, depth=depth, encoded=encoded)
 
-    def _close(self, data: memoryview, whole: Runs, body: Runs, plain: bytes, depth: int) -> Stream | None:
+    def _close_encoded(
+        self, data: memoryview, body: Runs, inflated: Inflated, kind: Zstd | Xz, depth: int
+    ) -> Stream | None:
+        """Make a stream of what zstd or liblzma packed, if it can be packed again; in it no other one is opened."""
+        plain = inflated.plain
+        method = self._encoders.find(plain, join(data, body), type(kind))
+        if method is None:
+            return None
+        return Stream(body, len(plain), method, self.streams(memoryview(plain), depth - 1, Encoded.LEFT))
+
+    def _close(
+        self, data: memoryview, whole: Runs, body: Runs, plain: bytes, *, depth: int, encoded: Encoded
+    ) -> Stream | None:
         """Make a stream of what was inflated, if it can be packed again."""
         packed = join(data, body)
         method = self._settings.find(plain, packed, _header(join(data, whole), packed, plain))
         if method is not None:
             parts = whole if method.window_bits > 0 else body
-            return Stream(parts, len(plain), method, self.streams(memoryview(plain), depth - 1))
+            inside = self.streams(memoryview(plain), depth - 1, encoded)
+            return Stream(parts, len(plain), method, inside)
         form = _tokens(packed)
         if form is None:
             return None
-        return Stream(body, len(form), Tokens(), self.streams(memoryview(form), depth - 1))
+        return Stream(body, len(form), Tokens(), self.streams(memoryview(form), depth - 1, encoded))
 
 
 def _header(whole: bytes, packed: bytes, plain: bytes) -> bytes:

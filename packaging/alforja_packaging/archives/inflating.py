@@ -1,22 +1,23 @@
-"""Inflate what stands at a place, as far as it goes and within bounds.
+"""Unpack what stands at a place, as far as it goes and within bounds.
 
-Always raw: a header and a trailer (RFC 1950) are looked at by others.
+Without what stands around it: headers and trailers are looked at by others.
 """
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from alforja_packaging.archives.budget import Budget
 from alforja_packaging.archives.places import Runs
-from alforja_packaging.streams import OPENED_MAX_RATIO
+from alforja_packaging.blocks import BROKEN, unpack_runs, unpacker
+from alforja_packaging.streams import OPENED_MAX_RATIO, Packed, Zlib
 
 _FEED_MIN_BYTES: Final = 512  # what is no stream mostly shows at once
 _FEED_MAX_BYTES: Final = 64 * 1024
-_STEP_BYTES: Final = 64 * 1024  # of what is inflated, which an error leaves uncounted
 _AHEAD_MAX_BYTES: Final = 8 * 2**20  # a picture may begin with much of one colour
 _PLAIN_MAX_BYTES: Final = 128 * 2**20  # held in memory by a hub, and deflated a few times
+
+RAW: Final = Zlib(0, -15, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +28,29 @@ class Inflated:
     length: int
 
 
-def inflate(data: memoryview, runs: Runs, budget: Budget) -> Inflated | None:
-    """Inflate a raw stream that begins with the runs; None when there is none, or it opens too far."""
-    inflater = zlib.decompressobj(-15)
+def inflate(data: memoryview, runs: Runs, budget: Budget, method: Packed = RAW) -> Inflated | None:
+    """Unpack a stream that begins with the runs; None when there is none, or it opens too far."""
+    opened = unpacker(method)
     plain, fed = bytearray(), 0
     most = min(budget.opened_left, _PLAIN_MAX_BYTES)
     for feed in _feeds(data, runs):
-        rest: bytes | memoryview = feed
         fed += len(feed)
         bound = min(most, OPENED_MAX_RATIO * fed + _AHEAD_MAX_BYTES)
         try:
-            while rest and not inflater.eof and len(plain) <= bound:
-                plain += inflater.decompress(rest, _STEP_BYTES)
-                rest = inflater.unconsumed_tail
-        except zlib.error:
+            for piece in unpack_runs(opened, [feed]):
+                plain += piece
+                if len(plain) > bound:
+                    break
+        except BROKEN:
             break
-        if rest and not inflater.eof:
-            break
-        if inflater.eof:
-            length = fed - len(inflater.unused_data)
+        if opened.eof:
+            length = fed - len(opened.unused_data)
             if len(plain) > min(most, OPENED_MAX_RATIO * length):
                 break
             budget.open(len(plain))
             return Inflated(bytes(plain), length)
+        if len(plain) > bound:
+            break
     budget.waste(fed + len(plain) // OPENED_MAX_RATIO)
     return None
 

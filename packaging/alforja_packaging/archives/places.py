@@ -23,6 +23,8 @@ class Kind(Enum):
 
     RAW = auto()  # deflate, RFC 1951
     ZLIB = auto()  # deflate within RFC 1950
+    ZSTD = auto()  # the blocks of a frame, RFC 8878
+    LZMA2 = auto()  # of a block of an .xz file
     JPEG = auto()
 
 
@@ -49,6 +51,10 @@ _PNG_OVERHEAD: Final = 12  # of a chunk: length, type, checksum
 _WOFF_COUNT: Final = struct.Struct(">8xH")  # behind the signature
 _WOFF_HEADER_BYTES: Final = 44
 _WOFF_TABLE: Final = struct.Struct(">4xIII4x")  # offset, packed length, length
+_ZSTD_RESERVED, _ZSTD_DICTIONARY, _ZSTD_SINGLE = 8, 3, 32
+_ZSTD_SIZE_BYTES: Final = (0, 2, 4, 8)  # by the two highest bits
+_XZ_HEADER_BYTES: Final = 6  # behind the signature: flags, checksum
+_XZ_MORE: Final = 0x3F  # other filters, and what is reserved
 _JPEG_MARKER: Final = re.compile(rb"\xff+([^\xff\x00\xd0-\xd7])", re.DOTALL)
 _JPEG_END, _JPEG_SCAN = 0xD9, 0xDA
 _JPEG_FRAMES: Final = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive; the rest nobody writes
@@ -71,6 +77,11 @@ def find_next(data: memoryview, at: int, budget: Budget) -> Found | None:
     end = signature.end()
     read = _READERS[signature[0][:3]]
     return Found(end, tuple(read(data, end, budget)))
+
+
+def may_hold_encoded(data: bytes | memoryview) -> bool:
+    """Tell whether there is what may be streams of zstd or xz."""
+    return _ENCODED.search(data) is not None
 
 
 def looks_like_zlib(data: memoryview, at: int) -> bool:
@@ -150,6 +161,19 @@ def _woff(data: memoryview, at: int, budget: Budget) -> Iterator[Place]:
             yield Place(Kind.ZLIB, ((start, packed),))
 
 
+def _zstd(data: memoryview, at: int, _: Budget) -> Iterator[Place]:
+    if at < len(data) and not data[at] & (_ZSTD_RESERVED | _ZSTD_DICTIONARY):
+        single = bool(data[at] & _ZSTD_SINGLE)
+        size_bytes = _ZSTD_SIZE_BYTES[data[at] >> 6] or int(single)
+        yield from _to_end(Kind.ZSTD, data, at + 1 + (not single) + size_bytes)
+
+
+def _xz(data: memoryview, at: int, _: Budget) -> Iterator[Place]:
+    at += _XZ_HEADER_BYTES
+    if at + 1 < len(data) and data[at] and not data[at + 1] & _XZ_MORE:
+        yield from _to_end(Kind.LZMA2, data, at + (data[at] + 1) * 4)
+
+
 def _jpeg(data: memoryview, at: int, budget: Budget) -> Iterator[Place]:
     start = at - 3
     end = _jpeg_end(data, at - 1, budget)
@@ -184,9 +208,11 @@ def _jpeg_end(data: memoryview, at: int, budget: Budget) -> int:
     return marker.end()
 
 
+_ENCODED: Final = re.compile(rb"\x28\xb5\x2f\xfd|\xfd7zXZ\0")
 _Reader = Callable[[memoryview, int, Budget], Iterator[Place]]
 _SIGNATURES: Final = re.compile(
-    rb"PK\x03\x04|\x1f\x8b\x08|\x89PNG\r\n\x1a\n|stream\r?\n|wOFF|CWS[\x06-\x32]|\xff\xd8\xff", re.DOTALL
+    rb"PK\x03\x04|\x1f\x8b\x08|\x89PNG\r\n\x1a\n|stream\r?\n|wOFF|CWS[\x06-\x32]|\xff\xd8\xff|\x28\xb5\x2f\xfd|\xfd7zXZ\0",
+    re.DOTALL,
 )
 _READERS: Final[dict[bytes, _Reader]] = {
     b"PK\x03": _zip,
@@ -196,5 +222,7 @@ _READERS: Final[dict[bytes, _Reader]] = {
     b"wOF": _woff,
     b"CWS": _swf,
     b"\xff\xd8\xff": _jpeg,
+    b"\x28\xb5\x2f": _zstd,
+    b"\xfd7z": _xz,
 }
 """By the first three bytes of a signature."""
