@@ -38,9 +38,9 @@ class Effort(IntEnum):
     FULL = 2
 
 
-# Bytes (output and bases) that one core surely encodes in a second. Effort is chosen before it is spent,
-# so these are of slow machines and of text that is hard to match.
-_SURE_BYTES_PER_S: Final[Mapping[Effort, float]] = {Effort.FULL: 300_000, Effort.SOME: 3_000_000}
+# Bytes (output and bases) that one core surely encodes in a second. Effort is chosen before it is spent, so these are
+# of what takes longest: pictures whose streams are opened token by token. `make bench ARGS=framing` tells how it holds.
+_SURE_BYTES_PER_S: Final[Mapping[Effort, float]] = {Effort.FULL: 100_000, Effort.SOME: 250_000}
 _LEVELS: Final[Mapping[Effort, int]] = {Effort.FULL: LEVEL_MAX, Effort.SOME: 15, Effort.QUICK: 3}
 
 Progress = Callable[[str, int, int], None]
@@ -256,7 +256,8 @@ def encode_frame(job: Job, target: str, seconds: float | None) -> Encoded:
         [run.read() for run in job.bases],
         plain_if_within=job.plain_if_within,
         level=_LEVELS[effort],
-        able=job.able,
+        # Opening takes as long at any level.
+        able=job.able if effort > Effort.QUICK else job.able & NEEDS_JPEG_XL,
         transcode=TranscodeShelf(_transcodes_beside(path.parents[1])).of,
     )
     shelf.put_cached(path, made.data)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from alforja_hub import shelf
-from alforja_hub.build import Builder, Kept, Pack, kept_frames, write_pack
+from alforja_hub.build import Builder, Kept, Pack, kept_frames, start_of, write_pack
 from alforja_hub.encoding import Progress
 from alforja_hub.keeping import Offered, Update, choose_dropped
 from alforja_hub.settings import HubSettings
@@ -64,6 +64,11 @@ class Route:
     held: Manifest | None
     opened: Opened
     packs: Sequence[Path]
+
+    @property
+    def start(self) -> Start | None:
+        """The release that it leads from."""
+        return None if self.held is None else start_of(self.manifest, self.held)
 
     def read_frame(self, frame: Frame) -> bytes:
         """Read the bytes of a frame. Raises StoreError."""

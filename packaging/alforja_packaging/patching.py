@@ -33,9 +33,10 @@ _SAMPLES_HARD_BYTES: Final = 2**18  # of what is hard to pack: the search is slo
 _HARD: Final = 0.75  # these are parts of a text's size that the probe leaves
 _HOPELESS: Final = 0.99
 _NOISE: Final = 0.9995
+_CHEAP_BYTES: Final = 2**20  # up to which bases are tried where the probe sees no use in them
 _BASES_SERVE: Final = 0.997  # of what the probe leaves without bases
 _ZSTD_GAINS: Final = 1.02  # over the probe by its highest level, where LZMA is not far ahead
-_ZSTD_GAINS_FAR: Final = 1.2  # in a stream that LZMA's dictionary does not span
+_ZSTD_GAINS_FAR: Final = 1.05  # in a stream that LZMA's dictionary does not span
 _SEARCH: Final = {"mode": lzma.MODE_NORMAL, "mf": lzma.MF_BT4, "nice_len": 273, "depth": 1000}
 _QUICK_SEARCH: Final = {"mode": lzma.MODE_FAST, "mf": lzma.MF_HC3, "nice_len": 32, "depth": 4}
 _ZSTD: Final = {"compression_level": LEVEL_MAX, "target_length": 4096, "checksum_flag": 0}
@@ -221,18 +222,20 @@ def _pack(text: bytes, prefix: bytes, level: int) -> tuple[Section, bytes]:
         if prefix:
             found.append(_pack_zstd(text, prefix, _ZSTD | haste))
         return min(found, key=_packed_size)
-    probe = _pack_zstd(text, b"", _PROBE)
-    from_bases = _pack_zstd(text, prefix, _PROBE) if prefix else probe
+    is_far = len(text) > patch.DICTIONARY_MAX_BYTES
+    probing = _PROBE | {"enable_long_distance_matching": int(is_far)}
+    probe = _pack_zstd(text, b"", probing)
+    from_bases = _pack_zstd(text, prefix, probing) if prefix else probe
     found += [probe, from_bases]
     small = len(text) <= _SMALL_BYTES
     # Of what nothing can pack zstd gives a few bytes in a thousand, and LZMA no more.
     if small or _packed_size(from_bases) <= len(text) * _HOPELESS:
         found += [_pack_lzma(text, *setting) for setting in _choose_settings(text, _packed_size(probe))]
-    gains = _ZSTD_GAINS if len(text) <= patch.DICTIONARY_MAX_BYTES else _ZSTD_GAINS_FAR
-    bound = min(map(_packed_size, found)) * gains
+    bound = min(map(_packed_size, found)) * (_ZSTD_GAINS_FAR if is_far else _ZSTD_GAINS)
     if small or _packed_size(probe) <= min(bound, len(text) * _NOISE):
         found.append(_pack_zstd(text, b"", _ZSTD))
-    if prefix and _packed_size(from_bases) <= max(bound, _packed_size(probe) * _BASES_SERVE):
+    most = max(bound if len(text) <= _CHEAP_BYTES else 0, _packed_size(probe) * _BASES_SERVE)
+    if prefix and _packed_size(from_bases) <= most:
         found.append(_pack_zstd(text, prefix, _ZSTD))
     return min(found, key=_packed_size)
 

@@ -87,6 +87,23 @@ def from_tokens(tokens: bytes, *, size_max: int, what: str) -> Iterator[bytes]:
         raise VerifyError(f"{what}: is not the token form of a deflate stream ({error})") from None
 
 
+def count_first_block(packed: bytes) -> tuple[int, bool] | None:
+    """Count the symbols of a deflate stream's first block, without its end's, and tell whether it is the last.
+
+    None where it is stored. `packed` is one that zlib has read.
+    """
+    last, kind = _bits(packed, 0, 1), _bits(packed, 1, 2)
+    if kind == _STORED:
+        return None
+    tokens = _Tokens()
+    if kind == _FIXED:
+        _read_symbols(packed, 3, _FIXED_LENGTHS, _FIXED_DISTANCES, tokens)
+    else:
+        at, lengths, distances = _read_codes(packed, 3, tokens.blocks)
+        _read_symbols(packed, at, lengths, distances, tokens)
+    return tokens.matched + tokens.run - sum(tokens.lengths) + len(tokens.lengths), bool(last)
+
+
 # --- reading -----------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import argparse
 import sys
 import time
 
-from tests.bench import page, results, scale, small, wire
+from tests.bench import framing, page, results, scale, small, wire
 from tests.bench.measure import ROOT, SAMPLES
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -23,7 +23,7 @@ def main() -> int:
     if asked.list:
         print("\n".join(row.name for row in wire.all_rows()))
         return 0
-    if not SAMPLES.is_dir() and asked.what in {"all", "wire"}:
+    if not SAMPLES.is_dir() and asked.what in {"all", "wire", "framing"}:
         print(f"{SAMPLES} is not here: nothing to measure", file=sys.stderr)
         return 1
     fine = True
@@ -53,6 +53,8 @@ def _measure(asked: argparse.Namespace) -> bool:
         ]
         for course in courses:
             fine &= scale.measure_course(course)
+    if asked.what in {"all", "framing"}:
+        fine &= framing.measure_framing()
     if asked.what in {"all", "small"}:
         small.measure_small_things()
     return fine
@@ -60,7 +62,7 @@ def _measure(asked: argparse.Namespace) -> bool:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("what", nargs="?", default="all", choices=("all", "wire", "scale", "small", "page"))
+    parser.add_argument("what", nargs="?", default="all", choices=("all", "wire", "framing", "scale", "small", "page"))
     parser.add_argument("--row", action="append", default=[], metavar="NAME", help="this row only, anew; no page")
     parser.add_argument("--list", action="store_true", help="name all rows")
     parser.add_argument("--any-code", action="store_true", help="rows that earlier code measured are good enough")

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tests.bench import results, scale, tools, trees, wire
+from tests.bench import framing, results, scale, tools, trees, wire
 from tests.bench.contact import Sync
 from tests.bench.measure import SAMPLES
 from tests.bench.tools import TIMEOUT_S, Tool
@@ -24,6 +24,7 @@ Measured on {machine}, {cores} cores, Python {python}.
 | --- | --- |
 | `make bench-tools` | brings the tools that Alforja is compared with, or names their Debian packages |
 | `make bench-wire` | bytes, CPU and memory of every row, beside other tools |
+| `make bench ARGS=framing` | what cutting into frames costs, and publishing in haste |
 | `make bench` | that, how cost grows with a course, and small things |
 | `make bench-wire ARGS="--row site:v2-v3"` | one row anew; `--list` names all |
 | `make bench ARGS=page` | writes this page from what is kept |
@@ -67,6 +68,7 @@ def render() -> str:
         _tools_table(installs, tools.INSTALL_TOOLS),
     ]
     parts += ["## Releases\n", _by("wire"), _releases()]
+    parts += ["## Frames\n", _by("framing"), _cuts(), _haste()]
     parts += ["## Other tools\n", _tool_list(rows)]
     parts += ["## Scale\n", _by("scale"), _scale()]
     parts += ["## Small things\n", _by("small"), _small()]
@@ -279,6 +281,31 @@ def _releases() -> str:
 def _release_cells(found: Found) -> list[str]:
     sizes = [f"{found[name]:,}" for name in ("tree_bytes", "repository_bytes", "manifest_bytes")]
     return [*sizes, f"{found['hub_cpu_s']:.1f}", f"{found['hub_wall_s']:.1f}"]
+
+
+def _cuts() -> str:
+    lines = []
+    for row in framing.pairs():
+        found = results.get("cuts", row.name)
+        if found is None:
+            lines.append([row.name, "not measured", "-", "-", "-"])
+            continue
+        frames, size, as_one = found["frames"], found["bytes"], found["as_one"]
+        whole = [f"{as_one:,}", f"{size / as_one:.3f}"] if as_one else ["too large", "-"]
+        lines.append([row.name, str(frames), f"{size:,}", *whole])
+    head = "An update is cut into frames so that lessons can be taken apart. The same contents as one frame:\n\n"
+    return head + _table(("update", "frames", "bytes", "bytes as one frame", "ratio"), lines)
+
+
+def _haste() -> str:
+    lines = []
+    for family in trees.FAMILIES.values():
+        for seconds in framing.HASTE_S if family.real else ():
+            found = results.get("haste", f"{family.name}-{seconds}")
+            told = [f"{found['wall_s']:.1f}", f"{found['install']:,}"] if found else ["not measured", "-"]
+            lines.append([f"{family.name} v1", str(seconds), *told])
+    head = "A first release published with `--max-seconds`, all of the command's time:\n\n"
+    return head + _table(("tree", "asked, s", "taken, s", "install bytes"), lines)
 
 
 def _tool_list(rows: Iterable[Known]) -> str:

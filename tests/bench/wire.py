@@ -82,7 +82,7 @@ def measure_row(row: Row, *, ours: bool, others: bool, again: bool = False) -> b
 def _measured_or_failed(row: Row, old: Path | None, new: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"code": results.code_digest(), "commit": results.commit()}
     try:
-        chain = _chain_of(row.family)
+        chain = chain_of(row.family)
         sync = chain.update(row.old, row.new) if row.old else chain.install(row.new, row.without_jpeg_xl)
         found |= {"sync": asdict(sync), "reference_cpu_s": tools.reference_cpu(old, new) if tools.ZSTD() else 0}
     except (CommandFailed, subprocess.CalledProcessError) as failed:
@@ -153,7 +153,7 @@ class _Chain:
         return fresh
 
 
-def _chain_of(family: Family) -> _Chain:
+def chain_of(family: Family) -> _Chain:
     """The chain of a family, made by this code; one that other code made is removed."""
     folder = results.scratch() / "hubs" / family.name
     made_by = folder / "code"

@@ -78,8 +78,8 @@ def test_more_time_is_never_less_effort(work: int, one: float, more: float) -> N
 
 
 def test_what_is_left_of_the_time_is_shared_out_and_then_frames_are_made_quickly(tmp_path: Path) -> None:
-    executor = Slow(bytes_per_s=100_000)
-    jobs = jobs_in(tmp_path, [200_000] * 10)
+    executor = Slow(bytes_per_s=45_000)
+    jobs = jobs_in(tmp_path, [90_000] * 10)
     done = Encoder(tmp_path / "kept", executor, 1).encode(jobs, Clock(lambda: executor.now, 10.0), quiet)
 
     assert set(done) == set(jobs)

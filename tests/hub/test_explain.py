@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alforja_hub.explain.contents import explain
+from alforja_hub.explain.cuts import weigh_cuts
 from alforja_hub.explain.hints import Difference, compare, make_hints
 from alforja_hub.explain.rows import Explained, Row, Weighed, apportion, make_rows
 from alforja_hub.explain.tracing import trace
 from alforja_hub.features import FeatureShelf
-from alforja_packaging import frames
+from alforja_packaging import frames, seal
 from alforja_packaging.errors import StoreError
 from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB, Frame, Piece
 from alforja_packaging.index import Index, parse_head
@@ -195,6 +196,24 @@ def test_a_trace_of_a_patch_accounts_for_every_byte(seed: int, count: int) -> No
         assert all(one.plain == sum(one.copied.values()) + sum(map(len, one.literals)) for one in traced)
         assert sum(len(run) for one in traced for run in one.literals) == opened.header.literals.size
         assert sum(len(run) for one in traced for run in one.differences) == opened.header.differences.size
+
+
+def test_what_cuts_cost_is_what_one_frame_would_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "UPDATE_FRAME_COST_BYTES", 3_000)
+    noise = random.Random(4)
+    old = {f"{n}/page.html": b"".join(b"%d words " % noise.randrange(10**6) for _ in range(200)) for n in range(30)}
+    new = {path: data.replace(b"7 words", b"%d more" % noise.randrange(10**6)) for path, data in old.items()}
+    hub = SimulatedHub(tmp_path)
+    hub.publish("maths", old)
+    held = hub.manifest_of("maths")
+    hub.publish("maths", new)
+    opened = parse_head(hub.pack("maths", 2, "from-1").read_bytes(), held)
+    cuts = weigh_cuts(hub.manifest_of("maths"), held, opened, lambda digest: tmp_path / "files" / file_path(digest))
+
+    assert cuts.frames == len(opened.index.frames) > 1
+    assert cuts.bytes == sum(frame.length for frame in opened.index.frames)
+    assert cuts.as_one is not None
+    assert cuts.bytes / 2 < cuts.as_one < cuts.bytes
 
 
 def _nowhere(digest: bytes) -> Path:

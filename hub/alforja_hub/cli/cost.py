@@ -2,14 +2,15 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from alforja_hub.cli.common import COURSE, open_authority, open_press, open_workspace, owner_of, say_costs
-from alforja_hub.explain import Row, explain
+from alforja_hub.explain import Cuts, Row, explain, weigh_cuts
 from alforja_hub.features import FeatureShelf
-from alforja_hub.publish import Press
+from alforja_hub.publish import Route
 from alforja_hub.settings import HubSettings
 from alforja_packaging.console import in_words, json_option, say_json, say_table
 from alforja_packaging.errors import FormatError
@@ -44,10 +45,21 @@ class StartOption(click.ParamType[Start]):
     "Of another course, as in `algebra.3`.",
 )
 @click.option("--install", is_flag=True, help="Explain it for a school that holds nothing yet.")
+@click.option(
+    "--cuts",
+    is_flag=True,
+    help="Tell also what cutting into frames costs: all is encoded as one frame, which takes as long as a publish.",
+)
 @json_option
 @click.pass_obj
 def command(
-    settings: HubSettings, course: str, explained: bool, start: Start | None, install: bool, as_json: bool
+    settings: HubSettings,
+    course: str,
+    explained: bool,
+    start: Start | None,
+    install: bool,
+    cuts: bool,
+    as_json: bool,
 ) -> None:
     """Show how many bytes the newest release of COURSE costs a school.
 
@@ -66,8 +78,10 @@ def command(
     workspace = open_workspace(settings)
     press = open_press(settings, workspace, open_authority(settings))
     publisher = owner_of(workspace, course)
-    if explained or install or start is not None:
-        _explain(settings, press, publisher, course, start, install=install, as_json=as_json)
+    if explained or install or cuts or start is not None:
+        if start is None and not install:
+            start = press.newest_start(publisher, course)
+        _explain(settings, course, press.open_route(publisher, course, start), cuts=cuts, as_json=as_json)
         return
     costs = press.costs(publisher, course)
     if as_json:
@@ -76,20 +90,8 @@ def command(
         say_costs(costs)
 
 
-def _explain(
-    settings: HubSettings,
-    press: Press,
-    publisher: str,
-    course: str,
-    start: Start | None,
-    *,
-    install: bool,
-    as_json: bool,
-) -> None:
+def _explain(settings: HubSettings, course: str, route: Route, *, cuts: bool, as_json: bool) -> None:
     workspace = open_workspace(settings)
-    if start is None and not install:
-        start = press.newest_start(publisher, course)
-    route = press.open_route(publisher, course, start)
     features = FeatureShelf(workspace.path_of, settings.cache / "samples")
     found = explain(
         route.manifest, route.held, route.opened, workspace.path_of, features.of, read_frame=route.read_frame
@@ -98,9 +100,12 @@ def _explain(
         {"reason": reason, "how": how, "files": files, "bytes": cost}
         for (reason, how), (files, cost) in found.sums().items()
     ]
+    cut = weigh_cuts(route.manifest, route.held, route.opened, workspace.path_of) if cuts else None
     if as_json:
         say_json({
-            "course": course, "from": None if start is None else str(start), "to": found.release, "bytes": found.total,
+            **({"cuts": asdict(cut)} if cut else {}),
+            "course": course, "from": None if route.start is None else str(route.start),
+            "to": found.release, "bytes": found.total,
             "index_bytes": found.head, "sums": sums, "hints": list(found.hints),
             "files": [
                 {
@@ -111,7 +116,7 @@ def _explain(
             ],
         })  # fmt: skip
         return
-    way = "first install" if start is None else f"update from release {start}"
+    way = "first install" if route.start is None else f"update from release {route.start}"
     click.echo(f"{course}: release {found.release}, {way}: {in_words(found.total)}, {found.total} bytes\n")
     say_table(
         [
@@ -123,8 +128,18 @@ def _explain(
     click.echo()
     rows = [(_shown(row.path), row.cost, row.size, _why(row.reason, row.how, _others(row))) for row in found.rows]
     _say_rows(rows)
+    if cut:
+        click.echo(f"\n{_say_cuts(cut)}")
     for hint in found.hints:
         click.echo(f"\nhint: {hint}")
+
+
+def _say_cuts(cut: Cuts) -> str:
+    one = "1 frame" if cut.frames == 1 else f"{cut.frames} frames"
+    told = f"{one} of {cut.bytes} bytes together, so that lessons can be taken apart"
+    return f"{told}; " + (
+        "more than one frame may give" if cut.as_one is None else f"as one frame it would be about {cut.as_one} bytes"
+    )
 
 
 def _say_rows(rows: Sequence[tuple[Any, ...]]) -> None:

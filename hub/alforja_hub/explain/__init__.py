@@ -4,6 +4,7 @@
 """
 
 from alforja_hub.explain.contents import Contents, explain
+from alforja_hub.explain.cuts import Cuts, weigh_cuts
 from alforja_hub.explain.rows import Explained, Row
 
-__all__ = ["Contents", "Explained", "Row", "explain"]
+__all__ = ["Contents", "Cuts", "Explained", "Row", "explain", "weigh_cuts"]

@@ -4,7 +4,7 @@ A frame holds several files. Its bytes are shared out in proportion to weights,
 to the last byte. Nothing here opens a file.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -95,13 +95,16 @@ def apportion(total: int, weights: Sequence[int]) -> list[int]:
     return shares
 
 
+def told_frames(held: Manifest | None, index: Index) -> Iterator[Frame]:
+    """The frames that it is told of: those for whoever can do least."""
+    free = met_by_all(update=held is not None)
+    return (frame for frame in index.frames if not frame.needs & ~free)
+
+
 def make_rows(manifest: Manifest, held: Manifest | None, index: Index, weigh: Weigh) -> list[Row]:
     """List all files that differ from the held release, the dearest first. Their costs add up to that of all frames."""
-    free = met_by_all(update=held is not None)
     given: dict[int, _Given] = {}
-    for frame in index.frames:
-        if frame.needs & ~free:
-            continue  # it is told what a release costs whoever can do least
+    for frame in told_frames(held, index):
         weighed = weigh(frame)
         shares = apportion(frame.length, [one.weight for one in weighed])
         for piece, one, share in zip(frame.outputs, weighed, shares, strict=True):

@@ -2,16 +2,21 @@
 
 zlib's output for a first part of the text is a first part of its output, so most
 trials end with the first block. What was right once is tried first the next time.
+zlib ends a block when a buffer is full whose size one setting tells, so the first
+block's symbols tell that setting, or that no trial can be right.
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import product
 from typing import Final
 
 from alforja_packaging.streams import Zlib
+from alforja_packaging.tokens import count_first_block
 
 _FEED_BYTES: Final = 16 * 1024
+_COUNTED_MIN_BYTES: Final = 2048  # below it, few trials read far
+_MEMORY_LEVELS: Final = range(1, 10)
 _KNOWN_MAX: Final = 4  # settings that are remembered
 _MISSES_MAX: Final = 4  # streams in a row that zlib did not write, until trials become few
 _WHOLES_MAX: Final = 6  # times the whole text that trials for one stream may take
@@ -61,9 +66,11 @@ class Settings:
             method = headed if headed.window_bits > 8 and header_of(headed) == header else _raw(known)
             tried.add(method)
             yield method
-        for method in _trials(packed, header, few=self._misses >= _MISSES_MAX):
-            if method not in tried:
-                yield method
+        fitting = _memory_levels(packed)
+        if fitting:
+            for method in _trials(packed, header, few=self._misses >= _MISSES_MAX):
+                if method.memory_level in fitting and method not in tried:
+                    yield method
 
 
 def header_of(method: Zlib) -> bytes:
@@ -76,6 +83,17 @@ def header_of(method: Zlib) -> bytes:
         levels = 0
     header = first << 8 | levels << 6
     return (header + 31 - header % 31).to_bytes(2, "big")
+
+
+def _memory_levels(packed: bytes) -> Collection[int]:
+    """Tell which memory levels a stream's first block is possible with."""
+    counted = count_first_block(packed) if len(packed) >= _COUNTED_MIN_BYTES else None
+    if counted is None:
+        return _MEMORY_LEVELS
+    count, is_last = counted
+    # Of the buffer's 2^(level + 6) symbols zlib leaves one free (deflate.c, `lit_bufsize`).
+    full = {level: (1 << level + 6) - 1 for level in _MEMORY_LEVELS}
+    return [level for level, most in full.items() if count == most or (is_last and count < most)]
 
 
 def _raw(method: Zlib) -> Zlib:
