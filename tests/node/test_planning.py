@@ -14,15 +14,17 @@ from alforja_node.planner import Fetch, Have, Open, Plan, Way, cost_of, is_whole
 from alforja_node.planning.forecast import Forecast
 from alforja_node.planning.order import Rank
 from alforja_node.planning.outlook import Outlook
+from alforja_node.planning.parts import make_parts
 from alforja_node.planning.ways import Kind, Part, Urgency, urgency_of
 from alforja_node.planning.wishes import Wish, Wishes, WishKind
+from alforja_node.selection import Givers
 from alforja_node.settings import Variant
 from alforja_node.terms import Terms
-from alforja_packaging.course import Course
-from alforja_packaging.files import make_files
+from alforja_packaging.course import Course, Lesson, Section
+from alforja_packaging.files import File, make_files
 from alforja_packaging.frames import Frame, Piece
 from alforja_packaging.index import Index, Opened
-from alforja_packaging.manifest import Skeleton
+from alforja_packaging.manifest import Manifest, Skeleton
 
 NOW = datetime(2026, 3, 2, 7)  # noqa: DTZ001 (a school's own time)
 NO_FILES = Skeleton("moe", 1, Course("maths", {}), make_files([]).table)
@@ -372,6 +374,29 @@ def test_what_has_no_room_is_passed_over_until_nothing_else_is_left() -> None:
     assert [step.frame for step in first if isinstance(step, Fetch)] == [1]
     rest = plan_contact([carried_out(way, first)], None, Wishes(), tight)
     assert [step.frame for step in rest if isinstance(step, Fetch)] == [0]
+
+
+def test_a_lesson_is_parted_into_its_core_its_films_and_their_larger_forms() -> None:
+    sizes = {"a/page.html": 10, "a/v.mp4": 90, "a/v.240p.mp4": 20, "a/song.mp3": 5, "b.mp4": 30, "css": 1}
+    files = tuple(File(path, size, bytes([number]) * 32) for number, (path, size) in enumerate(sorted(sizes.items())))
+    lessons = (
+        Lesson("one", {}, ("a/page.html", "css"), ("a/v.mp4", "a/v.240p.mp4", "a/song.mp3")),
+        Lesson("two", {}, (), ("b.mp4",)),
+    )
+    manifest = Manifest("moe", 1, Course("maths", {}, sections=(Section({}, lessons),)), files)
+    numbers = {path: number for number, path in enumerate(sorted(sizes))}
+    frames = tuple(Frame("plain", 0, 100, 10, (Piece(number, 0, size),)) for number, size in enumerate(sizes.values()))
+    opened = Opened(Index(None, frames), replace(NO_FILES, table=manifest.as_table.table), b"", frozenset(), 100, 0)
+
+    def named(*paths: str) -> tuple[int, ...]:
+        return tuple(sorted(numbers[path] for path in paths))
+
+    assert make_parts(manifest, Givers(opened, tuple(range(len(frames)))), {"two"}) == (
+        Part("one", 0, Kind.CORE, named("a/page.html", "css")),
+        Part("one", 0, Kind.RICH, named("a/v.240p.mp4", "a/song.mp3")),
+        Part("one", 0, Kind.MORE, named("a/v.mp4")),
+        Part("two", 1, Kind.CORE, named("b.mp4"), in_use=True),
+    )
 
 
 def test_a_publisher_states_what_is_urgent() -> None:

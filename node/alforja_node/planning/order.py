@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import IntEnum
 from typing import Final
@@ -59,7 +59,8 @@ class _Job:
     asks: int
     taught: bool
     size: int
-    foreign: bool = False
+    foreign: bool
+    frames: list[int] = field(default_factory=list)
 
     @property
     def form(self) -> Kind:
@@ -90,7 +91,7 @@ def arrange(ways: Sequence[Way], wishes: Wishes, outlook: Outlook) -> list[Item]
         if not found:
             continue
         for job in found:  # what earlier ranks bring costs nothing here
-            job.size = basket.size_of(job)
+            basket.trim(job)
         first, late = _in_order(rank, found, outlook, before)
         if rank is Rank.DATED_RICH:  # a film that comes too late has to be worth its bytes like any other
             jobs[Rank.REST] += late
@@ -109,24 +110,22 @@ class _Basket:
         self.size = 0
         self._planned: dict[int, set[int]] = {}
 
-    def size_of(self, job: _Job) -> int:
-        """Bytes that a job would add."""
-        if job.part is None:
-            return job.size
-        return job.way.bytes_of(job.way.missing(job.part, self._planned.get(id(job.way), frozenset())))
+    def trim(self, job: _Job) -> None:
+        """Take from a job what is in the basket already."""
+        planned = self._planned.get(id(job.way))
+        if planned and not planned.isdisjoint(job.frames):
+            job.frames = [number for number in job.frames if number not in planned]
+            job.size = job.way.bytes_of(job.frames)
 
     def add(self, rank: Rank, job: _Job) -> None:
         """Put a job behind those that are here; one that adds nothing is left out."""
-        frames: list[int] = []
+        self.trim(job)
         if job.part is not None:
-            planned = self._planned.setdefault(id(job.way), set())
-            frames = job.way.missing(job.part, planned)
-            if not frames:
+            if not job.frames:
                 return
-            planned.update(frames)
-        size = job.size if job.part is None else job.way.bytes_of(frames)
-        self.items.append(Item(rank, job.way, job.part, frames, size, job.due))
-        self.size += size
+            self._planned.setdefault(id(job.way), set()).update(job.frames)
+        self.items.append(Item(rank, job.way, job.part, job.frames, job.size, job.due))
+        self.size += job.size
 
 
 def _jobs_of(way: Way, own: Sequence[Wish], wishes: Wishes) -> Iterable[_Job]:
@@ -146,7 +145,7 @@ def _jobs_of(way: Way, own: Sequence[Wish], wishes: Wishes) -> Iterable[_Job]:
         missing = way.missing(part)
         if missing and part.kind not in skipped:
             due, asks = wanted.due.get(part.lesson), wanted.asks.get(part.lesson, 0)
-            yield _Job(way, part, due, asks, wanted.taught, way.bytes_of(missing), foreign)
+            yield _Job(way, part, due, asks, wanted.taught, way.bytes_of(missing), foreign, missing)
 
 
 def _rank(job: _Job, outlook: Outlook, *, full: bool) -> Rank:

@@ -13,10 +13,8 @@ def make_parts(manifest: Manifest, givers: Givers, in_use: Container[str] = ()) 
     """List the parts of all lessons of a release. `in_use` are lessons that an earlier one serves meanwhile."""
     parts = []
     for place, lesson in enumerate(manifest.course.lessons()):
-        needed = lesson.needed
-        later = [path for path in dict.fromkeys((*lesson.core, *lesson.rich)) if path not in set(needed)]
-        small, more = _by_form(manifest, later)
-        for kind, paths in ((Kind.CORE, needed), (Kind.RICH, small), (Kind.MORE, more)):
+        small, more = _by_form(manifest, lesson.rich if lesson.core else lesson.rich[1:])
+        for kind, paths in ((Kind.CORE, lesson.needed), (Kind.RICH, small), (Kind.MORE, more)):
             frames = givers.giving(manifest.contents_of(paths))
             if frames or kind is Kind.CORE:
                 parts.append(Part(lesson.id, place, kind, frames, lesson.id in in_use))

@@ -90,17 +90,18 @@ class Way:
         claimed = {number for part in self.parts for number in part.frames}
         return *self.parts, Part("", len(self.parts), Kind.REST, tuple(set(self.core + self.rest) - claimed))
 
-    def missing(self, part: Part, planned: frozenset[int] | set[int] = frozenset()) -> list[int]:
+    def missing(self, part: Part) -> list[int]:
         """The frames that a part still needs, those that its bases come from included and first."""
         done, under = self.have.done, self.under
-        wanted = {number for number in part.frames if number not in done and number not in planned}
-        if under and wanted:
-            waiting = list(wanted)
-            while waiting:
-                for number in under.get(waiting.pop(), ()):
-                    if number not in wanted and number not in done and number not in planned:
-                        wanted.add(number)
-                        waiting.append(number)
+        if done.issuperset(part.frames):
+            return []
+        wanted = {number for number in part.frames if number not in done}
+        waiting = [*wanted]
+        while waiting:
+            for number in under.get(waiting.pop(), ()):
+                if number not in wanted and number not in done:
+                    wanted.add(number)
+                    waiting.append(number)
         return sorted(wanted)
 
     def bytes_of(self, frames: Iterable[int]) -> int:
