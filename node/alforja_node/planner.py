@@ -92,21 +92,16 @@ def plan_contact(
     """
     ways = _sorted(ways)
     steps: list[Step] = [Activate(way.hop) for way in ways if is_whole(way)]
-    purse = _Purse(budget, outlook)
-    passed_over: list[Item] = []
+    whole, purse = len(steps), _Purse(budget, outlook)
     last: Fetch | None = None
     for item in items_of(ways, wishes, outlook):
         left = purse.left(item)
-        if left is not None and left <= 0:
+        if (left is not None and left <= 0) or (not item.fits and len(steps) > whole):
             break
         if item.part is None:
             purse.pay(steps, _plan_open(item.way, left))
-        elif purse.has_room(item):
-            last = _plan_fetches(steps, item, last, purse)
         else:
-            passed_over.append(item)
-    if passed_over and last is None and not any(isinstance(step, Open) for step in steps):
-        _plan_fetches(steps, passed_over[0], None, purse)
+            last = _plan_fetches(steps, item, last, purse)
     return tuple(steps)
 
 
@@ -133,10 +128,10 @@ def runs_of(plan: Iterable[Step]) -> Sequence[Sequence[Fetch]]:
 
 
 class _Purse:
-    """What may still be spent: bytes on the wire, and room on the disk."""
+    """What may still be spent, in bytes of both directions."""
 
     def __init__(self, budget: int | None, outlook: Outlook) -> None:
-        self._budget, self._room = budget, outlook.room
+        self._budget = budget
         self._cap, self._kept = outlook.forecast.cap_left, outlook.kept
 
     def left(self, item: Item) -> int | None:
@@ -144,19 +139,6 @@ class _Purse:
         cap = self._cap if self._cap is None or item.rank.is_awaited else self._cap - self._kept
         limits = [limit for limit in (self._budget, cap) if limit is not None]
         return min(limits) if limits else None
-
-    def has_room(self, item: Item) -> bool:
-        """Tell whether an item fits on the disk, as it comes and as it rests; if so, the room is taken."""
-        if self._room is None:
-            return True
-        assert item.way.opened is not None
-        own = item.way.opened.index.frames
-        needed = sum(own[number].size for number in item.frames)
-        at_work = max((own[number].length for number in item.frames), default=0)
-        if needed + at_work > self._room:
-            return False
-        self._room -= needed
-        return True
 
     def pay(self, steps: list[Step], step: Open | Fetch | None) -> bool:
         """Put a step into a plan, and pay for it; tell whether there is one."""

@@ -107,20 +107,23 @@ async def contact_with(
         yield contact
     finally:
         await contact.close()
-        await _note_traffic(node, address, contact, monotonic() - began_s)
+        await _note_traffic(node, contact, monotonic() - began_s, outlook)
         if not dry_run:
             noted = {"began": began.isoformat(), "ended": _now().isoformat()}
             await node.ledger.note_contact(address, contact.outcome.as_dict() | noted)
             await _note_prospect(node, contact)
 
 
-async def _note_traffic(node: Node, address: str, contact: Contact, seconds: float) -> None:
-    sure = await node.knows_time()
+async def _note_traffic(node: Node, contact: Contact, seconds: float, outlook: Outlook) -> None:
+    sure = outlook.now is not None
     # A clock that is wrong tells nothing of days: such a contact counts against a cap, and is not learnt from.
     is_cut = sure and any(isinstance(failure, LinkError) for failure in contact.failures)
-    day = day_of(await node.ledger.days_of(address), _now(), sure=sure)
+    day = day_of(await node.ledger.days_of(outlook.source), _now(), sure=sure)
     moved = contact.outcome.received + contact.outcome.sent
-    await node.ledger.note_traffic(address, Day(day, moved, seconds, 1, int(is_cut)))
+    # Trying in vain says that the link was down, not how long or how quick it is.
+    await node.ledger.note_traffic(
+        outlook.source, Day(day, moved, seconds if moved else 0.0, int(moved > 0), int(is_cut))
+    )
 
 
 async def _note_prospect(node: Node, contact: Contact) -> None:

@@ -372,6 +372,10 @@ def test_what_has_no_room_is_passed_over_until_nothing_else_is_left() -> None:
 
     first = plan_contact([way], None, Wishes(), tight)
     assert [step.frame for step in first if isinstance(step, Fetch)] == [1]
+    shared = replace(way, under={1: (0,)})
+    assert (
+        plan_contact([shared], None, Wishes(), tight)[-1].cost > 1_000
+    )  # nor does what builds upon it come without it
     rest = plan_contact([carried_out(way, first)], None, Wishes(), tight)
     assert [step.frame for step in rest if isinstance(step, Fetch)] == [0]
 

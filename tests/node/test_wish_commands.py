@@ -123,12 +123,12 @@ def test_terms_and_tastes_come_back_from_the_settings_as_they_were(tmp_path: Pat
         load_settings(tmp_path)
 
 
-SUMS = ("l7", 7, {"en": "Maths"}, {"en": "Sums"})
+SUMS = ("l7", 7, True, {"en": "Maths"}, {"en": "Sums"})
 PROSPECT = Prospect(
     "https://h.example", "metered", "USD", 90_000_000, 3, 20_200_000, 1.01,
     (
         Coming("moe", "maths", "core", "dated", 150_000, 0.01, "2026-03-03", "2026-03-05", *SUMS),
-        Coming("moe", "art", "index", "other", 50_000, 0.0),
+        Coming("moe", "art", "index", "other", 50_000, 0.0, fits=False),
         Coming("moe", "maths", "rich", "dated_rich", 20_000_000, 1.0, "", "", *SUMS),
     ),
 )  # fmt: skip
@@ -137,7 +137,7 @@ PROSPECT = Prospect(
 def test_a_plan_is_said_in_plain_words() -> None:
     assert list(say_prospect(PROSPECT, words_for(("en",)), ("en",))) == [
         "Maths, 7. Sums: text and exercises, 150.0 kB, wanted by 2026-03-05, about 0.01 USD, expected on 2026-03-03",
-        "art: list of contents, 50.0 kB, as soon as the link carries it",
+        "art: list of contents, 50.0 kB, the disk has no room for it",
         "Maths, 7. Sums: films and sounds, 20.0 MB, wanted at once, about 1.00 USD, as soon as the link carries it",
         "3 things to come: 20.2 MB from https://h.example, about 1.01 USD",
         "90.0 MB may still be used this month",

@@ -55,10 +55,23 @@ def test_the_earliest_day_of_a_lesson_counts() -> None:
     assert wanted.taught
 
 
-def test_of_a_course_whose_lessons_are_not_known_the_earliest_day_is() -> None:
-    wanted = want([Wish("timetable", MATHS, "7"), Wish("pin", MATHS, "9", TODAY)], ())
+def test_of_a_course_whose_lessons_are_not_known_the_next_day_counts() -> None:
+    said = [
+        Wish("timetable", MATHS, "7"),
+        Wish("pin", MATHS, "9", TODAY),
+        Wish("pin", MATHS, "8", TODAY.replace(month=5)),
+    ]
+    wanted = want(said, ())
 
-    assert (wanted.taught, wanted.first_due, wanted.due) == (True, TODAY, {})
+    assert (wanted.taught, wanted.due) == (True, {})
+    assert wanted.next_due(None) == TODAY
+    assert wanted.next_due(TODAY + timedelta(days=7)) == TODAY
+    assert wanted.next_due(TODAY + timedelta(days=8)) == TODAY.replace(month=5)
+    assert wanted.next_due(TODAY.replace(year=2027)) == TODAY.replace(month=5)
+    assert want([], ()).next_due(TODAY) is None
+    assert want([*said, Wish("pin", MATHS)], ()).next_due(TODAY) == AT_ONCE
+    weekly = want([Wish("timetable", MATHS, "", TODAY, per_week=2)], ())
+    assert weekly.next_due(TODAY.replace(month=6)) == TODAY.replace(month=6)
 
 
 @pytest.mark.parametrize(

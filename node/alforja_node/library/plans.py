@@ -31,7 +31,10 @@ def _say(coming: Coming, prospect: Prospect, words: Words, wanted: Sequence[str]
     parts = [words(f"next_{coming.part}"), in_words(coming.size), why]
     if coming.cost:
         parts.append(_price(coming.cost, prospect, words))
-    parts.append(words("next_day", coming.day) if coming.day else words("next_some_day"))
+    if coming.fits:
+        parts.append(words("next_day", coming.day) if coming.day else words("next_some_day"))
+    else:
+        parts.append(words("next_no_room"))
     return f"{name}: {', '.join(part for part in parts if part)}"
 
 

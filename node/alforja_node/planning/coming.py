@@ -29,6 +29,7 @@ class Coming:
     wanted_by: str = ""
     lesson: str = ""
     number: int = 0
+    fits: bool = True
     title: Text = field(default_factory=dict)
     lesson_title: Text = field(default_factory=dict)
 
@@ -79,7 +80,7 @@ def _foresee(items: Iterable[Item], outlook: Outlook) -> Iterable[Coming]:
             offer.publisher, offer.course, "index" if part is None else _NAMES[part.kind], item.rank.name.lower(),
             item.size, _cost(item.size, outlook), _day(total, outlook),
             item.due.isoformat() if named and item.due and item.due.year > 1 else "",
-            part.lesson if part else "", part.place + 1 if part and part.lesson else 0,
+            part.lesson if part else "", part.place + 1 if part and part.lesson else 0, item.fits,
             dict(course.title) if course else _title(offer.custom), dict(lesson.title) if lesson else {},
         )  # fmt: skip
 

@@ -10,9 +10,7 @@ from typing import Final
 from alforja_node.offers import REQUEST_COST_BYTES, CourseKey
 from alforja_node.planning.outlook import Outlook
 from alforja_node.planning.ways import Kind, Part, Way
-from alforja_node.planning.wishes import AT_ONCE, Wanted, Wish, Wishes, want
-
-TAUGHT_STILL_DAYS: Final = 7  # a lesson is still taught, and its date may be off, for so long after its day
+from alforja_node.planning.wishes import AT_ONCE, TAUGHT_STILL_DAYS, Wanted, Wish, Wishes, want
 
 _WORTH: Final = {Kind.CORE: 8.0, Kind.RICH: 2.0, Kind.MORE: 1.0, Kind.REST: 0.5}
 
@@ -39,6 +37,7 @@ class Item:
     """One thing that comes next: a part of a lesson, or (`part` is None) the index of a course.
 
     `frames` are those it needs and nothing before it brings, in order; `size` is in bytes.
+    What does not fit on the disk comes behind everything else.
     """
 
     rank: Rank
@@ -47,6 +46,7 @@ class Item:
     frames: Sequence[int]
     size: int
     due: date | None = None
+    fits: bool = True
 
 
 @dataclass(slots=True)
@@ -80,12 +80,12 @@ def arrange(ways: Sequence[Way], wishes: Wishes, outlook: Outlook) -> list[Item]
     is_empty = not outlook.opened
     for way in ways:
         is_empty = is_empty and not way.has_a_core
-        for job in _jobs_of(way, by_course.get(way.hop.offer.key, ()), wishes):
+        for job in _jobs_of(way, by_course.get(way.hop.offer.key, ()), wishes, outlook):
             jobs[_rank(job, outlook, full=wishes.variant == "full")].append(job)
     if not _are_cheap(jobs[Rank.OTHER], wishes, outlook):
         jobs[Rank.REST] += jobs[Rank.OTHER]
         jobs[Rank.OTHER] = []
-    basket = _Basket()
+    basket = _Basket(outlook.room)
     before = 0  # bytes
     for rank, found in jobs.items():
         if not found:
@@ -99,16 +99,19 @@ def arrange(ways: Sequence[Way], wishes: Wishes, outlook: Outlook) -> list[Item]
         for job in [*first, *late]:
             basket.add(rank, job)
         before = basket.size
-    return _smallest_first(basket.items) if is_empty else basket.items
+    items = _smallest_first(basket.items) if is_empty else basket.items
+    return [*items, *basket.too_large()]
 
 
 class _Basket:
     """Gathers items; a frame that several of them need goes with the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int | None) -> None:
         self.items: list[Item] = []
         self.size = 0
+        self._room = room
         self._planned: dict[int, set[int]] = {}
+        self._passed_over: list[tuple[Rank, _Job]] = []
 
     def trim(self, job: _Job) -> None:
         """Take from a job what is in the basket already."""
@@ -123,18 +126,43 @@ class _Basket:
         if job.part is not None:
             if not job.frames:
                 return
+            if not self._has_room(job):
+                self._passed_over.append((rank, job))
+                return
             self._planned.setdefault(id(job.way), set()).update(job.frames)
         self.items.append(Item(rank, job.way, job.part, job.frames, job.size, job.due))
         self.size += job.size
 
+    def too_large(self) -> Iterable[Item]:
+        """What was passed over for want of room."""
+        for rank, job in self._passed_over:
+            self.trim(job)
+            if not job.frames:
+                continue
+            yield Item(rank, job.way, job.part, job.frames, job.size, job.due, fits=False)
+            self._planned.setdefault(id(job.way), set()).update(job.frames)
 
-def _jobs_of(way: Way, own: Sequence[Wish], wishes: Wishes) -> Iterable[_Job]:
+    def _has_room(self, job: _Job) -> bool:
+        """Tell whether a job fits on the disk, as it comes and as it rests; if so, the room is taken."""
+        if self._room is None:
+            return True
+        assert job.way.opened is not None
+        own = job.way.opened.index.frames
+        needed = sum(own[number].size for number in job.frames)
+        if needed + max(own[number].length for number in job.frames) > self._room:
+            return False
+        self._room -= needed
+        return True
+
+
+def _jobs_of(way: Way, own: Sequence[Wish], wishes: Wishes, outlook: Outlook) -> Iterable[_Job]:
     """Give everything of a course that is missing. `own` are the wishes for it."""
     foreign = _is_foreign(way, wishes)
     if way.opened is None:
         wanted = want(own, (), way.urgency.exam)
         size = way.hop.head - way.have.head
-        yield _Job(way, None, wanted.first_due, wanted.asked, wanted.taught, size, foreign)
+        due = wanted.next_due(outlook.now.date() if outlook.now else None)
+        yield _Job(way, None, due, wanted.asked, wanted.taught, size, foreign)
         return
     parts = way.all_parts()
     wanted = Wanted()

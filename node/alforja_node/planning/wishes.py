@@ -15,6 +15,8 @@ WishKind = Literal["timetable", "pin", "request"]
 AT_ONCE: Final = date.min
 """The day by which something is wanted that should have been here already."""
 
+TAUGHT_STILL_DAYS: Final = 7  # a lesson is still taught, and its date may be off, for so long after its day
+
 _NUMBERS: Final = re.compile(r"([1-9][0-9]{0,5})(?:-([1-9][0-9]{0,5}))?")
 
 
@@ -63,20 +65,31 @@ class Wishes:
 class Wanted:
     """What is wanted of one course, lesson by lesson: by when, and how often it was asked for.
 
-    `first_due` and `asked` sum this up while the course's lessons are not known.
+    `days` and `asked` sum this up while the course's lessons are not known; `paced`
+    are the days from which lessons are taught week after week.
     """
 
     taught: bool = False
     due: Mapping[str, date] = field(default_factory=dict)
     asks: Mapping[str, int] = field(default_factory=dict)
-    first_due: date | None = None
+    days: tuple[date, ...] = ()
+    paced: tuple[date, ...] = ()
     asked: int = 0
+
+    def next_due(self, today: date | None) -> date | None:
+        """The next day on which anything of the course is wanted, or the last one that was; today None: the first."""
+        if today is None:
+            return min((*self.days, *self.paced), default=None)
+        still = today - timedelta(days=TAUGHT_STILL_DAYS)
+        days = [*self.days, *(max(day, today) for day in self.paced)]
+        return min((day for day in days if day >= still or day == AT_ONCE), default=max(days, default=None))
 
 
 def want(wishes: Iterable[Wish], lessons: Sequence[str], exam: date | None = None) -> Wanted:
     """Find what is wanted of a course whose lessons have these ids, in teaching order (none: not known yet)."""
     taught = False
     days = [exam] if exam else []
+    paced: list[date] = []
     due: dict[str, date] = dict.fromkeys(lessons, exam) if exam else {}
     asks: dict[str, int] = defaultdict(int)
     asked = 0
@@ -90,11 +103,11 @@ def want(wishes: Iterable[Wish], lessons: Sequence[str], exam: date | None = Non
         day = wish.due or (AT_ONCE if wish.kind == "pin" else None)
         if day is None:
             continue
-        days.append(day)
+        (paced if wish.per_week else days).append(day)
         for number, lesson in enumerate(find_lessons(wish.lessons, lessons)):
             own = day + timedelta(weeks=number // wish.per_week) if wish.per_week else day
             due[lesson] = min(own, due.get(lesson, own))
-    return Wanted(taught, due, asks, min(days, default=None), asked)
+    return Wanted(taught, due, asks, tuple(days), tuple(paced), asked)
 
 
 def find_lessons(text: str, lessons: Sequence[str]) -> Sequence[str]:
