@@ -31,7 +31,7 @@ class NodeSettings:
     terms: Mapping[str, Terms] = field(default_factory=dict)
     languages: tuple[str, ...] = ()
     variant: Variant = "standard"
-    breadth_weeks: float = 2.0
+    breadth_weeks: float = 12.0
 
     @property
     def store_dir(self) -> Path:

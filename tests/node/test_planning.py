@@ -314,8 +314,8 @@ def test_cores_nobody_teaches_come_before_films_while_they_are_cheap() -> None:
     slow, quick = (Outlook(now=NOW, forecast=Forecast(rate)) for rate in (50.0, 150.0))
     said = dated("maths", "1", 60)
 
-    assert order(ways, said, outlook=slow) == ["maths:l0", "maths:l0*", "art:l0", "art:l1"]
-    assert order(ways, said, outlook=quick) == ["maths:l0", "art:l0", "art:l1", "maths:l0*"]
+    assert order(ways, said, outlook=slow, breadth_weeks=2.0) == ["maths:l0", "maths:l0*", "art:l0", "art:l1"]
+    assert order(ways, said, outlook=quick, breadth_weeks=2.0) == ["maths:l0", "art:l0", "art:l1", "maths:l0*"]
     assert order(ways, said, outlook=slow, breadth_weeks=8.0) == ["maths:l0", "art:l0", "art:l1", "maths:l0*"]
 
 
@@ -323,7 +323,7 @@ def test_a_film_that_would_be_late_gives_way_to_more_for_its_bytes() -> None:
     ways = [a_course("art", [700, 700]), a_course("maths", [10, 10], [9000, 50])]
     slow = Outlook(now=NOW, forecast=Forecast(50.0))
 
-    assert order(ways, dated("maths", "", 5), outlook=slow) == [
+    assert order(ways, dated("maths", "", 5), outlook=slow, breadth_weeks=2.0) == [
         "maths:l0", "maths:l1", "maths:l1*", "art:l0", "art:l1", "maths:l0*",
     ]  # fmt: skip
 

@@ -234,7 +234,7 @@ class Alforja:
 
     by_file = False
 
-    def __init__(self, name: str = "alforja", *, breadth_weeks: float = 2.0) -> None:
+    def __init__(self, name: str = "alforja", *, breadth_weeks: float = 12.0) -> None:
         self.name, self._wishes = name, Wishes(breadth_weeks=breadth_weeks)
 
     def wants(self, here: Here, now: Moment) -> Iterator[Want]:

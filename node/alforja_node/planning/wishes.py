@@ -51,7 +51,7 @@ class Wishes:
     wishes: tuple[Wish, ...] = ()
     languages: tuple[str, ...] = ()
     variant: Variant = "standard"
-    breadth_weeks: float = 2.0
+    breadth_weeks: float = 12.0
 
     def by_course(self) -> Mapping[CourseKey, Sequence[Wish]]:
         """The wishes of each course."""
