@@ -39,7 +39,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 pins: $(STAMP) ## choose the newest dependencies that pyproject.toml allows, and pin them
 	$(PY) -m pip install --quiet --disable-pip-version-check uv
-	$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra hub --group dev \
+	$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra hub --extra images --group dev \
 		--generate-hashes --no-strip-extras --no-emit-index-url --custom-compile-command "make pins" \
 		--output-file constraints.txt pyproject.toml
 

@@ -4,23 +4,32 @@ Updates from several releases share the frames that they have in common.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alforja_hub import shelf
+from alforja_hub.choosing import READERS, choose
 from alforja_hub.encoding import Clock, Effort, Encoded, Encoder, Job, Progress, Run
 from alforja_hub.features import FeatureShelf
 from alforja_packaging import seal
-from alforja_packaging.frames import NEEDS_ZLIB, Frame, Piece
-from alforja_packaging.index import ELIDED_MAX_BYTES, Index, format_head
-from alforja_packaging.layout import INSTALL_NAME, bundle_name, is_text, update_name
+from alforja_packaging.errors import StoreError
+from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB, Frame, Needs, Piece
+from alforja_packaging.index import ELIDED_MAX_BYTES, Index, format_head, met_by_all
+from alforja_packaging.layout import INSTALL_NAME, Start, bundle_name, is_text, media_type, update_name
 from alforja_packaging.manifest import Manifest
 from alforja_packaging.seal import Draft
+from alforja_packaging.similarity import Features, choose_alike
 
+ALIKE_MIN = 0.25  # of a release's bytes that another course must have to be a start: an update from it costs a build
+ALIKE_MAX = 2  # other courses that are
 INSTALL_PACKS_MAX = 8  # a first install scattered over more is built anew: it costs requests, and context
 ELIDE_BELOW_BYTES = 512 * 1024  # frames of an update; below it, digests would be a notable part of what is sent
+OPENING_BYTES = 64 * 1024  # protocol.md section 5: a smaller first install comes whole with its index
+# The request for an update's index reaches as far: whoever cannot undo what it brings has fetched that in vain.
+CHOICES_MIN_BYTES = 4 * OPENING_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +53,14 @@ class Planned:
     packs: Sequence[str] = ()
 
     @property
+    def drafts(self) -> list[Draft]:
+        """The frames that are yet to be encoded."""
+        return [frame for frame in self.frames if isinstance(frame, Draft)]
+
+    @property
     def name(self) -> str:
         """Its name below the publisher's folder."""
-        name = update_name(self.held.release) if self.held else INSTALL_NAME
+        name = update_name(start_of(self.manifest, self.held)) if self.held else INSTALL_NAME
         return f"{bundle_name(self.manifest.course.id, self.manifest.release)}/{name}"
 
 
@@ -71,8 +85,13 @@ class Pack:
         return [len(self.head), self.cost]
 
 
+def start_of(manifest: Manifest, held: Manifest) -> Start:
+    """Name a held release as the start of an update."""
+    return Start(held.release, "" if held.course.id == manifest.course.id else held.course.id)
+
+
 class Builder:
-    """Builds packs from files that lie under their digests."""
+    """Builds packs from files that lie under their digests, with frames that need no more than `able`."""
 
     def __init__(
         self,
@@ -82,8 +101,9 @@ class Builder:
         *,
         workers: int = 1,
         clock: Callable[[], float] = time.monotonic,
+        able: Needs = NEEDS_ZLIB,
     ) -> None:
-        self._path_of, self._executor, self._clock = path_of, executor, clock
+        self._path_of, self._executor, self._clock, self._able = path_of, executor, clock, able
         self._features = FeatureShelf(path_of, cache / "features")
         self._encoder = Encoder(cache / "frames", executor, workers)
 
@@ -93,39 +113,53 @@ class Builder:
         kept: Kept,
         held: Sequence[Manifest],
         progress: Progress,
+        *,
+        others: Sequence[Manifest] = (),
         max_seconds: float | None = None,
     ) -> list[Pack]:
         """Build the pack of a first install around what is kept, then an update from each held release.
 
+        Of the `others`, releases of other courses, those serve as well that are much alike.
         `max_seconds` are for looking for smaller frames, over all packs together.
         """
         clock = Clock(self._clock, None if max_seconds is None else self._clock() + max_seconds)
         self._features.find_all([manifest, *held], self._executor, progress)
         progress("planning", 0, 0)
+        alike = self._alike(manifest, others)
+        self._features.find_all(alike, self._executor, progress)
         planned = [Planned(manifest, None, seal.plan_install(manifest, kept.frames, self._features.of), kept.packs)]
-        planned += [Planned(manifest, one, seal.plan_update(manifest, one, self._features.of)) for one in held]
+        planned += [
+            Planned(manifest, one, seal.plan_update(manifest, one, self._features.of)) for one in (*held, *alike)
+        ]
         jobs = [list(self._jobs(one)) for one in planned]
         encoded = self._encoder.encode([job for some in jobs for choice in some for job in choice], clock, progress)
         progress("finishing", 0, 0)
-        return [
-            _finish(one, [[encoded[job] for job in choice] for choice in some])
-            for one, some in zip(planned, jobs, strict=True)
-        ]
+        return [_finish(one, some, encoded) for one, some in zip(planned, jobs, strict=True)]
+
+    def _alike(self, manifest: Manifest, others: Sequence[Manifest]) -> list[Manifest]:
+        found: list[tuple[Manifest, Features]] = []
+        for one in others:
+            with suppress(StoreError):  # of a course whose files are lost; it does without this one
+                found.append((one, self._features.sketch_of(one)))
+        sketches = [features for _, features in found]
+        wanted = self._features.sketch_of(manifest)
+        return [found[place][0] for place in choose_alike(wanted, sketches, least=ALIKE_MIN, most=ALIKE_MAX)]
 
     def _jobs(self, planned: Planned) -> Iterator[tuple[Job, ...]]:
-        """Give for each draft the job, and behind it another one that needs more of its reader, where that may pay."""
-        drafts = [frame for frame in planned.frames if isinstance(frame, Draft)]
-        for draft in drafts:
+        """Give for each draft its jobs: for every reader, then for those that can do more, where that may pay."""
+        free = met_by_all(update=planned.held is not None)
+        contents = planned.manifest.contents
+        for draft in planned.drafts:
             outputs = self._runs(draft.outputs, planned.manifest, None)
             bases = self._runs(draft.bases, planned.manifest, planned.held)
-            if planned.held:
-                yield (Job(outputs, bases, 0.0, NEEDS_ZLIB),)
-                continue
+            worth = _worth_trying([contents[piece.content].path for piece in draft.outputs]) & self._able
             # A first install must be of use to every reader: whatever else fails is fetched by it.
-            plain = Job(outputs, bases, seal.INSTALL_PLAIN_WITHIN)
-            contents = planned.manifest.contents
-            may_open = not all(is_text(contents[piece.content].path) for piece in draft.outputs)
-            yield (plain, Job(outputs, able=NEEDS_ZLIB)) if may_open else (plain,)
+            within = 0.0 if planned.held else seal.INSTALL_PLAIN_WITHIN
+            more = [able for able in READERS if able & ~free and able & ~free & ~worth == 0]
+            yield (
+                Job(outputs, bases, within, free),
+                *(Job(outputs, bases if planned.held else (), able=able) for able in more),
+            )
 
     def _runs(self, pieces: Iterable[Piece], manifest: Manifest, held: Manifest | None) -> tuple[Run, ...]:
         return tuple(
@@ -134,49 +168,35 @@ class Builder:
         )
 
 
-def _finish(planned: Planned, encoded: Sequence[Sequence[Encoded]]) -> Pack:
+def _worth_trying(paths: Sequence[str]) -> Needs:
+    """Tell what a frame of these files might make use of, as far as names tell."""
+    packed = [path for path in paths if not is_text(path)]
+    pictures = [path for path in packed if not media_type(path).startswith(("audio/", "video/"))]
+    return (NEEDS_ZLIB if packed else 0) | (NEEDS_ZLIB | NEEDS_JPEG_XL if pictures else 0)
+
+
+def _finish(planned: Planned, jobs: Sequence[Sequence[Job]], encoded: Mapping[Job, Encoded]) -> Pack:
     """Put the index before frames that are encoded; what some readers take instead of a frame comes last."""
-    choices = iter(encoded)
-    serving = _serving(planned, [plain for plain, *_ in encoded])
-    frames: list[Frame] = []
-    instead: list[tuple[Draft, Encoded]] = []
-    bodies: list[Encoded] = []
-    for one in planned.frames:
-        if isinstance(one, Frame):
-            frames.append(one)
-            continue
-        plain, *opened = next(choices)
-        # Whoever cannot undo a frame must not lack the bases of others.
-        is_free = serving.isdisjoint(piece.content for piece in one.outputs)
-        best = min([plain, *(opened if is_free else ())], key=lambda each: each.length)
-        if best.needs and not planned.held:
-            instead.append((one, plain))
-        frames.append(_frame(one, best))
-        bodies.append(best)
-    frames += [_frame(draft, plain) for draft, plain in instead]
-    bodies += [plain for _, plain in instead]
     manifest, held = planned.manifest, planned.held
+    choices = [{job.able: encoded[job] for job in some} for some in jobs]
+    kept = [frame for frame in planned.frames if isinstance(frame, Frame)]
+    chosen = choose(planned.drafts, choices, kept, len(held.contents) if held else 0)
+    if sum(made[-1][1].length for made in chosen) < (CHOICES_MIN_BYTES if held else OPENING_BYTES):
+        chosen = [made[-1:] for made in chosen]
+    firsts = iter(made[0] for made in chosen)
+    frames = [frame if isinstance(frame, Frame) else next(firsts)[0] for frame in planned.frames]
+    instead = [one for made in chosen for one in made[1:]]
+    frames += [frame for frame, _ in instead]
+    bodies = [one for _, one in (*(made[0] for made in chosen), *instead)]
     moves = seal.find_moves(manifest, held) if held else ()
     index = Index(held.release if held else None, tuple(frames), moves, tuple(planned.packs))
     # What it costs whoever can do least.
-    packed = sum(frame.length for frame in frames if held or not frame.needs)
-    plain_size = sum(frame.size for frame in frames)
+    least = [frame for frame in frames if not frame.needs & ~met_by_all(update=held is not None)]
+    packed, plain_size = sum(frame.length for frame in least), sum(frame.size for frame in least)
     elide = held is not None and packed < ELIDE_BELOW_BYTES and plain_size <= ELIDED_MAX_BYTES
     head = format_head(index, manifest, held, elide=elide)
-    hasty = any(one.effort < Effort.FULL for choice in encoded for one in choice)
+    hasty = any(one.effort < Effort.FULL for choice in choices for one in choice.values())
     return Pack(planned.name, head, tuple(one.path for one in bodies), len(head) + packed, tuple(planned.packs), hasty)
-
-
-def _serving(planned: Planned, plain: Sequence[Encoded]) -> set[int]:
-    """The contents that are bases of frames, as these were encoded."""
-    fresh = iter(plain)
-    frames = [_frame(one, next(fresh)) if isinstance(one, Draft) else one for one in planned.frames]
-    return {piece.content for frame in frames for piece in frame.bases}
-
-
-def _frame(draft: Draft, encoded: Encoded) -> Frame:
-    bases = tuple(draft.bases[place] for place in encoded.bases)
-    return Frame(encoded.kind, 0, 0, encoded.length, draft.outputs, bases, encoded.needs)
 
 
 def write_pack(folder: Path, pack: Pack) -> None:

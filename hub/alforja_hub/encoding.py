@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import Final
 
 from alforja_hub import shelf
+from alforja_hub.transcodes import TranscodeShelf
 from alforja_packaging import seal
 from alforja_packaging.errors import StoreError
-from alforja_packaging.frames import Needs
+from alforja_packaging.frames import NEEDS_JPEG_XL, Needs
 from alforja_packaging.patching import LEVEL_MAX
 
-ENCODER_VERSION: Final = 3  # part of every frame's name: raise it when `seal.encode` changes
+ENCODER_VERSION: Final = 4  # part of every frame's name: raise it when `seal.encode` changes
 
 _TICK_S = 0.5  # between two reports of progress
 _RATE_BYTES_PER_S = 300_000.0  # of one core, until the first frame has shown it
+_JPEG_WORK: Final = 3  # a byte of a JPEG takes so many times as long as one of anything else
 
 
 class Effort(IntEnum):
@@ -78,8 +80,9 @@ class Job:
 
     @cached_property
     def work(self) -> int:
-        """Bytes to go through."""
-        return max(1, sum(run.length for run in (*self.outputs, *self.bases)))
+        """Bytes to go through, or as much as takes as long."""
+        times = _JPEG_WORK if self.able & NEEDS_JPEG_XL else 1
+        return max(1, times * sum(run.length for run in (*self.outputs, *self.bases)))
 
     @cached_property
     def name(self) -> str:
@@ -97,6 +100,7 @@ class Encoded:
     """A frame that is encoded: its kind, where its bytes lie, how many there are, and the effort it had.
 
     `bases` are the places of the job's bases that it needs; `needs` are what a reader must be able to do.
+    Without any bytes it is none: what was asked for is of no use here.
     """
 
     kind: str
@@ -131,7 +135,8 @@ class Encoder:
         What is left of the time is shared out over what remains, in proportion to
         the work; once it is used up, frames are encoded quickly.
         """
-        shelf.remove_half_written(self._folder)
+        for folder in (self._folder, _transcodes_beside(self._folder)):
+            shelf.remove_half_written(folder)
         found = {job: self._find(job, Effort.FULL) for job in jobs}
         done = {job: kept for job, kept in found.items() if kept}
         # The largest first, so that no core is left with one at the end.
@@ -145,6 +150,7 @@ class Encoder:
                 path = self.path_of(job, effort)
                 about_path = path.with_suffix(".json")
                 if path.exists() and about_path.exists():
+                    shelf.touch(path)
                     kind, bases, needs = json.loads(about_path.read_bytes())
                     return Encoded(kind, path, path.stat().st_size, effort, tuple(bases), needs)
         return None
@@ -244,14 +250,20 @@ def encode_frame(job: Job, target: str, seconds: float | None) -> Encoded:
     """
     output = b"".join(run.read() for run in job.outputs)
     effort = choose_effort(job.work, seconds)
+    path = Path(target)
     made = seal.encode(
         output,
         [run.read() for run in job.bases],
         plain_if_within=job.plain_if_within,
         level=_LEVELS[effort],
         able=job.able,
+        transcode=TranscodeShelf(_transcodes_beside(path.parents[1])).of,
     )
-    path = Path(target)
     shelf.put_cached(path, made.data)
     shelf.put_cached(path.with_suffix(".json"), json.dumps([made.kind, made.bases, made.needs]).encode())
     return Encoded(made.kind, path, len(made.data), effort, made.bases, made.needs)
+
+
+def _transcodes_beside(frames: Path) -> Path:
+    """Where JPEGs that were transcoded are kept, beside the folder of the frames."""
+    return frames.with_name("transcodes")

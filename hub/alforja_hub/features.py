@@ -1,5 +1,6 @@
 """Features of files in the workspace: found on all cores, and kept, so that each file is read for them once."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
 from pathlib import Path
@@ -10,7 +11,7 @@ from alforja_hub import shelf
 from alforja_hub.encoding import Progress, Run
 from alforja_packaging.frames import Piece, cut
 from alforja_packaging.manifest import Manifest
-from alforja_packaging.similarity import Features, find_features
+from alforja_packaging.similarity import Features, find_features, sketch
 
 _BATCH_BYTES = 16 * 2**20
 _BATCH_MAX = 500  # pieces: a report of progress for each batch
@@ -35,13 +36,27 @@ class FeatureShelf:
             found = self._known[key] = _find(run, path)
         return found
 
+    def sketch_of(self, manifest: Manifest) -> Features:
+        """A sample of the features of all contents of a release. Raises StoreError."""
+        name = hashlib.sha256(b"".join(file.digest for file in manifest.contents)).hexdigest()
+        path = self._folder / "sketches" / name
+        try:
+            return np.fromfile(path, dtype=np.uint64)
+        except FileNotFoundError:
+            entries = (
+                self._entry(file.digest, piece) for file in manifest.contents for piece in cut(0, file.size)
+            )  # fmt: skip
+            found = sketch(_find(*entry) for entry in entries)
+            shelf.put_cached(path, found.tobytes())
+            return found
+
     def find_all(self, manifests: Iterable[Manifest], executor: Executor, progress: Progress) -> None:
         """Find the features of all contents that nobody has asked for yet. Raises StoreError."""
         contents = {file.digest: file.size for manifest in manifests for file in manifest.contents}
         entries = [
             self._entry(digest, piece) for digest, size in contents.items() for piece in cut(0, size)
         ]  # fmt: skip
-        missing = [entry for entry in entries if not Path(entry[1]).exists()]
+        missing = [entry for entry in entries if not shelf.touch(Path(entry[1]))]
         total, done = sum(run.length for run, _ in missing), 0
         running = {executor.submit(find_features_of, batch): batch for batch in _batches(missing)}
         try:

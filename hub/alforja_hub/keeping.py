@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from alforja_packaging.layout import Start
+
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
@@ -20,9 +22,9 @@ class Keeping:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A pack that leads from one release to a later one, and its size in bytes."""
+    """A pack that leads from a release, be it of another course, to one of this course, and its size in bytes."""
 
-    start: int
+    start: Start
     end: int
     size: int
 
@@ -53,11 +55,12 @@ def choose_dropped(offered: Offered, keeping: Keeping) -> tuple[Update, ...]:
     """Choose the updates to stop offering.
 
     First direct updates from more releases than are kept; then, while packs are
-    more than the bound, whatever starts from the oldest release. The first install
-    and the update from the newest earlier release always stay, so a small bound
-    may not be reached.
+    more than the bound, what starts from other courses, and whatever starts from the
+    oldest release. The first install and the update from the newest earlier release
+    always stay, so a small bound may not be reached.
     """
-    direct = sorted(update.start for update in offered.updates if update.end == offered.newest)
+    straight = [update.start for update in offered.updates if update.end == offered.newest]
+    direct = sorted(start for start in straight if not start.course)
     too_old = direct[: -keeping.releases]
     dropped = [update for update in offered.updates if update.end == offered.newest and update.start in too_old]
     if keeping.bytes_max is None:
@@ -65,11 +68,13 @@ def choose_dropped(offered: Offered, keeping: Keeping) -> tuple[Update, ...]:
     size = offered.without(dropped).size
     # For each start the step of a chain goes before the direct update: a step serves those
     # before it, and they have lost theirs already.
-    order = sorted(offered.without(dropped).updates, key=lambda update: (update.start, update.end))
+    order = sorted(
+        offered.without(dropped).updates, key=lambda update: (not update.start.course, update.start, update.end)
+    )
     for update in order:
         if size <= keeping.bytes_max:
             break
-        if (update.start, update.end) != (max(direct, default=0), offered.newest):
+        if (update.start, update.end) != (max(direct, default=None), offered.newest):
             dropped.append(update)
             size -= update.size
     return tuple(dropped)

@@ -21,11 +21,13 @@ from alforja_hub.signing import Authority, Target
 from alforja_hub.upkeep import Tidying, Upkeep, narrowed, open_pack, starts_of
 from alforja_hub.workspace import Workspace
 from alforja_packaging.errors import RequestError, StoreError
+from alforja_packaging.frames import NEEDS_ZLIB, Frame, Needs
 from alforja_packaging.index import Opened, sign_name
 from alforja_packaging.layout import (
     BUNDLES_DIR,
     INSTALL_NAME,
     MANIFEST_NAME,
+    Start,
     bundle_name,
     bundle_path,
     parse_bundle_path,
@@ -53,22 +55,47 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A pack on offer, opened, and the manifests it leads to and from; `held` is None for a first install."""
+    """A pack on offer, opened, and the manifests it leads to and from; `held` is None for a first install.
+
+    `packs` are the files that its frames lie in, by their number.
+    """
 
     manifest: Manifest
     held: Manifest | None
     opened: Opened
+    packs: Sequence[Path]
+
+    def read_frame(self, frame: Frame) -> bytes:
+        """Read the bytes of a frame. Raises StoreError."""
+        path = self.packs[frame.pack]
+        try:
+            with path.open("rb") as file:
+                file.seek(frame.offset)
+                return file.read(frame.length)
+        except OSError:
+            raise StoreError(f"{path}: is missing", advice="bring the repository folder back from a copy") from None
 
 
 class Press:
-    """Publishes drafts of one workspace into one repository; without an executor it only answers questions."""
+    """Publishes drafts of one workspace into one repository; without an executor it only answers questions.
+
+    No frame needs more of its readers than `able`.
+    """
 
     def __init__(
-        self, settings: HubSettings, workspace: Workspace, authority: Authority, executor: Executor | None
+        self,
+        settings: HubSettings,
+        workspace: Workspace,
+        authority: Authority,
+        executor: Executor | None,
+        *,
+        able: Needs = NEEDS_ZLIB,
     ) -> None:
         self._settings, self._workspace, self._authority = settings, workspace, authority
         self._builder = (
-            Builder(workspace.path_of, settings.cache, executor, workers=settings.workers) if executor else None
+            Builder(workspace.path_of, settings.cache, executor, workers=settings.workers, able=able)
+            if executor
+            else None
         )
         self._upkeep = Upkeep(settings, authority)
 
@@ -119,10 +146,10 @@ class Press:
         """What the newest release costs a node: for each route, bytes of the index and bytes in all."""
         custom = self._newest(publisher, course)[1].custom
         costs = {INSTALL_NAME: custom["install"]}
-        return costs | {update_name(int(number)): cost for number, cost in custom.get("from", {}).items()}
+        return costs | {f"from-{start}": cost for start, cost in custom.get("from", {}).items()}
 
-    def open_route(self, publisher: str, course: str, start: int | None) -> Route:
-        """Read the pack that leads to the newest release from the release `start`, or from nothing.
+    def open_route(self, publisher: str, course: str, start: Start | None) -> Route:
+        """Read the pack that leads to the newest release from `start`, or from nothing.
 
         Raises RequestError when no update leads straight from there.
         """
@@ -133,13 +160,16 @@ class Press:
             what = f"course {course}: no update leads straight from release {start} to release {newest}"
             raise RequestError(what, advice=choice)
         manifest = self._manifest(publisher, course, newest)
-        held = None if start is None else self._manifest(publisher, course, start)
-        path = self._folder(publisher) / bundle_name(course, newest)
-        return Route(manifest, held, open_pack(path / (INSTALL_NAME if start is None else update_name(start)), held))
+        held = None if start is None else self._manifest(publisher, start.course or course, start.release)
+        folder = self._folder(publisher)
+        path = folder / bundle_name(course, newest) / (INSTALL_NAME if start is None else update_name(start))
+        opened = open_pack(path, held)
+        return Route(manifest, held, opened, [path, *(folder / name for name in opened.index.packs)])
 
-    def newest_start(self, publisher: str, course: str) -> int | None:
-        """The newest release that an update starts from; None when there is only a first install."""
-        return max(starts_of(self._newest(publisher, course)[1]), default=None)
+    def newest_start(self, publisher: str, course: str) -> Start | None:
+        """The newest release of a course that an update starts from; None when there is only a first install."""
+        starts = starts_of(self._newest(publisher, course)[1])
+        return max((start for start in starts if not start.course), default=None)
 
     def _newest(self, publisher: str, course: str) -> tuple[int, Target]:
         signed = self._signed(publisher, course)
@@ -154,7 +184,7 @@ class Press:
     def _build(
         self, manifest: Manifest, held: Sequence[Manifest], progress: Progress, max_seconds: float | None
     ) -> list[Pack]:
-        """Build the first install, and an update from each held release, the newest first."""
+        """Build the first install, an update from each held release, the newest first, and such from other courses."""
         assert self._builder is not None
         kept = Kept()
         if held:
@@ -166,7 +196,17 @@ class Press:
                 opened = open_pack(self._folder(manifest.publisher) / name, None)
                 frames, packs = opened.index.frames, opened.index.packs
                 kept = kept_frames(manifest, earlier, frames, packs, name, without=without)
-        return self._builder.build(manifest, kept, held, progress, max_seconds)
+        others = self._others(manifest)
+        return self._builder.build(manifest, kept, held, progress, others=others, max_seconds=max_seconds)
+
+    def _others(self, manifest: Manifest) -> list[Manifest]:
+        """The newest release of each other course of the publisher."""
+        newest: dict[str, int] = {}
+        for path in self._authority.targets(manifest.publisher):
+            _, course, release = parse_bundle_path(path)
+            newest[course] = max(release, newest.get(course, 0))
+        newest.pop(manifest.course.id, None)
+        return [self._manifest(manifest.publisher, course, release) for course, release in sorted(newest.items())]
 
     def _state(self, manifest: Manifest, packs: Sequence[Pack]) -> dict[int, Target]:
         """Give what is to be signed of each release once the new one is there; of older ones what still leads on."""
@@ -236,7 +276,7 @@ class Press:
 
 def _adjacent_only(custom: Mapping[str, Any], release: int) -> Mapping[str, Any]:
     """What an older release still states: the update from the release before it, for chains."""
-    updates = {name: cost for name, cost in custom.get("from", {}).items() if int(name) == release - 1}
+    updates = {name: cost for name, cost in custom.get("from", {}).items() if name == str(release - 1)}
     return {"from": updates} if updates else {}
 
 

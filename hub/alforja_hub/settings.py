@@ -22,6 +22,7 @@ class HubSettings:
     home: Path
     updates_kept: int = 8  # releases from which a direct update is offered, unless a course has its own number
     grace_days: int = 14  # for which a pack stays that metadata names no more, unless a course has its own
+    cache_bytes_max: int = 4 * 2**30  # of what can be computed again; the least used goes first
     chain_kept: int = 64  # releases from which a chain of adjacent updates is offered
     workers: int = field(default_factory=count_workers)  # processes that encode
 

@@ -55,6 +55,17 @@ def put_cached(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def touch(path: Path) -> bool:
+    """Note that a file is of use, and tell whether it is there: what was of none for longest is the first to go."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    except OSError:  # a folder that may only be read
+        return path.exists()
+    return True
+
+
 def remove(path: Path) -> None:
     """Remove a file if it is there."""
     with _reporting(path), suppress(FileNotFoundError):

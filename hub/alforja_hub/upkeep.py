@@ -32,9 +32,11 @@ from alforja_packaging.layout import (
     BUNDLES_DIR,
     INSTALL_NAME,
     MANIFEST_NAME,
+    Start,
     bundle_name,
     bundle_path,
     parse_bundle_path,
+    parse_start,
     update_name,
 )
 from alforja_packaging.manifest import Manifest
@@ -129,7 +131,7 @@ class Upkeep:
         drop = choose_dropped(offered, keeping)
         named = _name_all(publisher, course, signed | narrowed(signed, drop), installs)
         sizes = {name: size for name, size in self._lying(publisher, course) if name not in named}
-        lapses = note_lapsed(self._read_lapses(), sizes, now, publisher=publisher, course=course)
+        lapses = note_lapsed(self.read_lapses(), sizes, now, publisher=publisher, course=course)
         lapsed = [Lapsed(name, sizes[name], end_of_grace(lapses, name, keeping.grace_days)) for name in sorted(sizes)]
         proven = lapses.proven(now)
         return Tidying(
@@ -146,7 +148,7 @@ class Upkeep:
             paths = {bundle_path(plan.publisher, plan.course, release): one for release, one in changed.items()}
             self._authority.publish(plan.publisher, paths)
         # The note comes before any removal: what lapsed with this plan has its time even if we are cut here.
-        self._put_lapses(plan.lapses)
+        self.put_lapses(plan.lapses)
         bundles = self._settings.repository / BUNDLES_DIR
         for one in plan.remove:
             shelf.remove(bundles / one.name)
@@ -157,7 +159,7 @@ class Upkeep:
                 folder.rmdir()
         gone = {one.name for one in plan.remove}
         since = {name: when for name, when in plan.lapses.since.items() if name not in gone}
-        self._put_lapses(replace(plan.lapses, since=since))
+        self.put_lapses(replace(plan.lapses, since=since))
 
     def _installs(self, publisher: str, course: str, signed: Mapping[int, Target]) -> set[str]:
         """The packs that first installs lie in, as `maths.1/install`."""
@@ -205,7 +207,8 @@ class Upkeep:
             raise StoreError(f"{path}: is not readable", advice="remove the file, then choose anew with --keep-bytes")
         return chosen
 
-    def _read_lapses(self) -> Lapses:
+    def read_lapses(self) -> Lapses:
+        """Since when what is needed no more is so."""
         try:
             found = json.loads(self._settings.lapses.read_bytes())
             newest, since = found["newest"], found["since"]
@@ -213,8 +216,9 @@ class Upkeep:
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return Lapses()  # lost or unreadable: every grace begins anew, nothing goes early
 
-    def _put_lapses(self, lapses: Lapses) -> None:
-        known = self._read_lapses()
+    def put_lapses(self, lapses: Lapses) -> None:
+        """Keep that, where it is worth a write."""
+        known = self.read_lapses()
         if lapses.newest is None or (
             lapses.since == known.since and known.newest and lapses.newest - known.newest < _WORTH_NOTING
         ):
@@ -236,9 +240,9 @@ def narrowed(signed: Mapping[int, Target], dropped: Collection[Update]) -> dict[
     return changed
 
 
-def starts_of(target: Target) -> list[int]:
+def starts_of(target: Target) -> list[Start]:
     """The releases that updates to a signed release start from."""
-    return [int(start) for start in target.custom.get("from", {})]
+    return [parse_start(start) for start in target.custom.get("from", {})]
 
 
 def open_pack(path: Path, held: Manifest | None) -> Opened:

@@ -90,6 +90,15 @@ class Workspace:
                 advice="bring it in with `alforja-hub import SOURCE --course ID`",
             ) from None
 
+    def drafts(self) -> list[str]:
+        """The courses that have a draft."""
+        return sorted(path.name for path in (self._root / "drafts").iterdir())
+
+    def files(self) -> Iterator[tuple[Path, int]]:
+        """All imported files, each named by its digest, and their sizes."""
+        for path in self._root.glob(f"files/??/{'?' * 64}"):
+            yield path, path.stat().st_size
+
     def path_of(self, digest: bytes) -> Path:
         """Where the file of a digest lies."""
         return self._root / file_path(digest)

@@ -6,17 +6,16 @@ a route is chosen before anything is fetched.
 """
 
 import heapq
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from alforja_packaging.errors import FormatError
 from alforja_packaging.frames import Needs
-from alforja_packaging.layout import INSTALL_NAME, bundle_name, bundle_path, update_name
+from alforja_packaging.layout import INSTALL_NAME, Start, bundle_name, bundle_path, parse_start, update_name
 
 REQUEST_COST_BYTES: Final = 400  # headers both ways; docs/protocol.md section 4
-
-_RELEASE = re.compile("[1-9][0-9]{0,8}")
 
 CourseKey = tuple[str, str]
 """Publisher and course."""
@@ -46,14 +45,14 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One pack that leads to a release: from an earlier one, or from nothing.
+    """One pack that leads to a release: from an earlier one, from one of another course, or from nothing.
 
     `head` is the length of its index, `total` the bytes of index and frames.
     `needs` are what a node must be able to do to take it at all.
     """
 
     offer: Offer
-    from_release: int | None
+    start: Start | None
     head: int
     total: int
     needs: Needs = 0
@@ -61,7 +60,7 @@ class Hop:
     @property
     def pack(self) -> str:
         """The pack's path in a repository."""
-        name = INSTALL_NAME if self.from_release is None else update_name(self.from_release)
+        name = INSTALL_NAME if self.start is None else update_name(self.start)
         return f"{self.offer.bundle}/{name}"
 
     def pack_path(self, packs: Sequence[str], number: int) -> str:
@@ -87,17 +86,19 @@ def hops_to(offer: Offer) -> Sequence[Hop]:
     Statements that do not have the expected shape are passed over: they are
     signed, but may come from a newer program.
     """
-    stated: list[tuple[int | None, object]] = [(None, offer.custom.get("install"))]
+    stated: list[tuple[Start | None, object]] = [(None, offer.custom.get("install"))]
     updates = offer.custom.get("from")
     if isinstance(updates, Mapping):
-        stated += [(int(name), cost) for name, cost in updates.items() if _RELEASE.fullmatch(str(name))]
+        for name, cost in updates.items():
+            with suppress(FormatError):
+                stated.append((parse_start(str(name)), cost))
     hops = []
-    for from_release, cost in stated:
+    for start, cost in stated:
         match cost:
             case [int(head), int(total)] if 0 < head <= total:
-                hops.append(Hop(offer, from_release, head, total))
+                hops.append(Hop(offer, start, head, total))
             case [int(head), int(total), int(needs)] if 0 < head <= total and needs >= 0:
-                hops.append(Hop(offer, from_release, head, total, needs))
+                hops.append(Hop(offer, start, head, total, needs))
     return hops
 
 
@@ -115,28 +116,29 @@ def needs_of(hops: Iterable[Hop]) -> Needs:
     return needs
 
 
-def cheapest_route(wanted: Offer, hops: Iterable[Hop], held: frozenset[int]) -> Sequence[Hop]:
+def cheapest_route(wanted: Offer, hops: Iterable[Hop], held: frozenset[Start]) -> Sequence[Hop]:
     """Find the hops from any held release, or from nothing, that cost the fewest bytes.
 
     Dijkstra over releases. Empty when no route is on offer.
     """
-    leaving: dict[int | None, list[Hop]] = {}
+    leaving: dict[Start | None, list[Hop]] = {}
     for hop in hops:
-        leaving.setdefault(hop.from_release, []).append(hop)
+        leaving.setdefault(hop.start, []).append(hop)
     routes: list[tuple[Hop, ...]] = [()] * (1 + len(held))
-    queue: list[tuple[int, int, int | None]] = [(0, 0, None)]
-    queue += [(0, place, release) for place, release in enumerate(sorted(held), start=1)]
-    done: set[int | None] = set()
+    queue: list[tuple[int, int, Start | None]] = [(0, 0, None)]  # the places differ, so starts are never compared
+    queue += [(0, place, start) for place, start in enumerate(sorted(held), start=1)]
+    done: set[Start | None] = set()
     while queue:
-        cost, place, release = heapq.heappop(queue)
-        if release == wanted.release:
+        cost, place, start = heapq.heappop(queue)
+        if start == Start(wanted.release):
             return routes[place]
-        if release in done:
+        if start in done:
             continue
-        done.add(release)
-        for hop in leaving.get(release, ()):
-            if hop.offer.release not in done:
-                heapq.heappush(queue, (cost + hop.total + REQUEST_COST_BYTES, len(routes), hop.offer.release))
+        done.add(start)
+        for hop in leaving.get(start, ()):
+            reached = Start(hop.offer.release)
+            if reached not in done:
+                heapq.heappush(queue, (cost + hop.total + REQUEST_COST_BYTES, len(routes), reached))
                 routes.append((*routes[place], hop))
     return ()
 

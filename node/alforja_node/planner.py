@@ -167,7 +167,7 @@ def _plan_fetches(steps: list[Step], item: Item, last: Fetch | None, purse: _Pur
 def _plan_open(way: Way, left: int | None) -> Open | None:
     first, head = way.have.head, way.hop.head
     # A later first install may be shorter than it costs: frames of earlier ones lie in their packs.
-    lies_whole = way.hop.from_release is not None or (way.hop.offer.release == 1 and way.hop.total <= OPENING_BYTES)
+    lies_whole = way.hop.start is not None or (way.hop.offer.release == 1 and way.hop.total <= OPENING_BYTES)
     last = max(head, min(way.hop.total, OPENING_BYTES) if lies_whole else 0) - 1
     step = Open(way.hop, first, last)
     if left is not None and step.cost > left:

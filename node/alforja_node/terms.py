@@ -50,7 +50,7 @@ def parse_terms(address: str, values: Mapping[str, Any]) -> Terms:
                 if kind == known_kind:
                     return Terms(known_kind, float(cost), currency, cap, day, tuple(hours))
     raise RequestError(
-        f"{address}: its terms cannot be read", advice="docs/operations.md section 2.2 shows how they are written"
+        f"{address}: its terms cannot be read", advice="docs/operations.md section 2.8 shows how they are written"
     )
 
 

@@ -15,7 +15,7 @@ from alforja_packaging.coursedelta import put_course, take_course
 from alforja_packaging.errors import DigestMismatch, FormatError, UnsupportedFormat
 from alforja_packaging.files import DIGEST_BYTES, NOWHERE
 from alforja_packaging.framecolumns import Contents, put_frames, take_frames
-from alforja_packaging.frames import NEEDS_ZLIB, Frame
+from alforja_packaging.frames import NEEDS_ZLIB, Frame, Needs
 from alforja_packaging.layout import check_pack_name
 from alforja_packaging.manifest import (
     MANIFEST_MAX_BYTES,
@@ -28,7 +28,9 @@ from alforja_packaging.manifest import (
 from alforja_packaging.manifestdelta import ENTRY_MIN_BYTES, Origins, put_files, take_files
 from alforja_packaging.runs import pack_run, unpack_run
 
-__all__ = ["ELIDED_MAX_BYTES", "Index", "Opened", "format_head", "head_length", "parse_head", "sign_name"]
+__all__ = [
+    "ELIDED_MAX_BYTES", "Index", "Opened", "format_head", "head_length", "met_by_all", "parse_head", "sign_name",
+]  # fmt: skip
 
 NEWEST_KNOWN: Final = 2
 HEAD_SPARE_BYTES: Final = 2 * 2**20  # beside the length of the manifest: what frames and bases may take
@@ -85,6 +87,11 @@ class Opened:
         if got != signed_digest:
             raise DigestMismatch(f"{what}: manifest", signed_digest.hex(), got.hex())
         return check_filled(manifest)
+
+
+def met_by_all(*, update: bool) -> Needs:
+    """The needs that every reader of a pack is taken to meet: each content is given by frames without any others."""
+    return NEEDS_ZLIB if update else 0
 
 
 def format_head(index: Index, manifest: Manifest, held: Manifest | None, *, elide: bool) -> bytes:
@@ -152,7 +159,7 @@ def _parse(columns: Columns, digests: bytes, held: Manifest | None, length: int,
 
 def _contents(origins: Origins, sizes: "array[int]", held: Manifest | None) -> Contents:
     held_sizes = held.as_table.table.sizes if held else array("Q")
-    return Contents(held_sizes, sizes, origins.fresh, origins.olds, NEEDS_ZLIB if held else 0)
+    return Contents(held_sizes, sizes, origins.fresh, origins.olds, met_by_all(update=held is not None))
 
 
 def _take_packs(columns: Columns) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ sections 2 and 3). Nothing here touches a disk.
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from alforja_packaging.errors import FormatError
@@ -22,6 +23,7 @@ NAME_MAX_BYTES: Final = 255  # NAME_MAX of every file system a node may use
 CORE_PICTURE_MAX_BYTES: Final = 256 * 1024  # format.md section 5.3: a page of text and its drawings
 CORE_TEXT_MAX_BYTES: Final = 4 * 2**20
 
+_START = re.compile(r"(?:([^/.]+)\.)?([1-9][0-9]{0,8})")
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # TUF's own roles, and names that a FAT stick or Windows refuses (trust.md attack C).
 _RESERVED: Final = frozenset(
@@ -166,9 +168,29 @@ def parse_bundle_path(path: str) -> tuple[str, str, int]:
     return check_id("publisher", match[1]), check_id("course", match[2]), int(match[3])
 
 
-def update_name(from_release: int) -> str:
-    """Name the pack that brings a node from an earlier release."""
-    return f"from-{from_release}"
+@dataclass(frozen=True, slots=True, order=True)
+class Start:
+    """The release that an update starts from: an earlier one, or one of another `course` of the same publisher."""
+
+    release: int
+    course: str = ""
+
+    def __str__(self) -> str:
+        """As it is written: `3`, or `algebra.3` where it is of another course."""
+        return bundle_name(self.course, self.release) if self.course else str(self.release)
+
+
+def parse_start(text: str) -> Start:
+    """Read a start back. Raises FormatError for what `str` of one would not have given."""
+    match = _START.fullmatch(text)
+    if match is None:
+        raise FormatError(f"start {text[:80]!r}: not of the form RELEASE or COURSE.RELEASE")
+    return Start(int(match[2]), check_id("course", match[1]) if match[1] is not None else "")
+
+
+def update_name(start: Start) -> str:
+    """Name the pack that brings a node from a release."""
+    return f"from-{start}"
 
 
 def check_pack_name(name: str) -> str:
@@ -176,8 +198,9 @@ def check_pack_name(name: str) -> str:
 
     Raises FormatError otherwise.
     """
-    if not re.fullmatch(r"[a-z0-9-]{1,63}\.[1-9][0-9]{0,8}/(?:install|from-[1-9][0-9]{0,8})", name):
-        raise FormatError(f"pack {name[:80]!r}: not of the form COURSE.RELEASE/install or COURSE.RELEASE/from-RELEASE")
+    release = r"[a-z0-9-]{1,63}\.[1-9][0-9]{0,8}"
+    if not re.fullmatch(rf"{release}/(?:install|from-(?:{release}|[1-9][0-9]{{0,8}}))", name):
+        raise FormatError(f"pack {name[:80]!r}: not of the form COURSE.RELEASE/install or COURSE.RELEASE/from-START")
     return name
 
 

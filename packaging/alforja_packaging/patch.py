@@ -128,8 +128,18 @@ def lzma_filter(properties: int, size: int) -> list[dict[str, int]]:
     return [{"id": lzma.FILTER_LZMA1, "dict_size": dictionary, "lc": lc, "lp": lp, "pb": pb}]
 
 
-def apply(packed: Readable, bases: Readable, scratch: Scratch, size: int, what: str) -> Iterator[bytes | memoryview]:
-    """Yield the output of a patch. Raises VerifyError or FormatError, naming `what`."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A patch whose header and recipe are read; its other two streams are yet to be."""
+
+    header: Header
+    recipe: Recipe
+    differences: Iterator[bytes]
+    literals: Iterator[bytes]
+
+
+def open_patch(packed: Readable, bases: Readable, size: int, what: str) -> Opened:
+    """Read what a patch of so many bytes of output says. Raises VerifyError or FormatError, naming `what`."""
     header, at = read_header(bytes(packed.read(0, HEADER_MAX_BYTES)), what)
     sections = (header.recipe, header.differences, header.literals)
     if at + sum(section.packed for section in sections) != packed.size:
@@ -141,10 +151,17 @@ def apply(packed: Readable, bases: Readable, scratch: Scratch, size: int, what: 
         streams.append(_unpack(section, packed, at, bases, what))
         at += section.packed
     recipe = read_recipe(b"".join(streams[0]), what)
+    return Opened(header, recipe, streams[1], streams[2])
+
+
+def apply(packed: Readable, bases: Readable, scratch: Scratch, size: int, what: str) -> Iterator[bytes | memoryview]:
+    """Yield the output of a patch. Raises VerifyError or FormatError, naming `what`."""
+    opened = open_patch(packed, bases, size, what)
     space = _Space(bases, scratch)
-    open_streams(recipe.openings, space, what)
-    plain = _cover(recipe, space, Plain(streams[1], what), Plain(streams[2], what), header)
-    return close_streams(Plain(plain, what), recipe.closings)
+    open_streams(opened.recipe.openings, space, what)
+    differences, literals = Plain(opened.differences, what), Plain(opened.literals, what)
+    plain = _cover(opened.recipe, space, differences, literals, opened.header)
+    return close_streams(Plain(plain, what), opened.recipe.closings)
 
 
 class _Space:

@@ -4,6 +4,7 @@ docs/format.md section 7.2. Only a hub needs this.
 """
 
 import lzma
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -13,18 +14,31 @@ import numpy as np
 from alforja_packaging import codec, patch
 from alforja_packaging.covers import Match, find_differences, find_matches
 from alforja_packaging.errors import FormatError, VerifyError
-from alforja_packaging.frames import NEEDS_ZLIB, Needs
+from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB, Needs
 from alforja_packaging.patch import Header, InMemory, Section
 from alforja_packaging.recipe import Cover, Opening, Recipe, write_recipe
-from alforja_packaging.unfolding import Unfolded, find_openings, unfold
+from alforja_packaging.unfolding import Transcode, Unfolded, find_openings, unfold
 
 LEVEL_MAX: Final = 22  # of zstd
 _LITERALS: Final = 2  # the place of that stream
 _LZMA_TRIALS: Final = ((3, 0, 2), (4, 0, 0), (3, 0, 0), (0, 0, 0), (0, 2, 2))
 """lc, lp, pb: zstd's rivals' default, texts, mixtures, columns of numbers, samples of sound."""
-_TRIAL_MAX_BYTES: Final = 4 * 2**20  # up to which all of them are tried
+_MAY_HOLD_JPEGS: Final = re.compile(rb"\xff\xd8\xff|PK\x03\x04|\x1f\x8b\x08|stream\r?\n")
+"""A JPEG, or what may hold one packed: looking closer takes long."""
+_SMALL_BYTES: Final = 4096  # up to which everything is tried
+_SAMPLE_BYTES: Final = 64 * 1024
+_SAMPLES_MAX_BYTES: Final = 4 * 2**20
+_SAMPLES_HARD_BYTES: Final = 2**18  # of what is hard to pack: the search is slow there, and settings much the same
+_HARD: Final = 0.75  # these are parts of a text's size that the probe leaves
+_HOPELESS: Final = 0.99
+_NOISE: Final = 0.9995
+_BASES_SERVE: Final = 0.997  # of what the probe leaves without bases
+_ZSTD_GAINS: Final = 1.02  # over the probe by its highest level, where LZMA is not far ahead
+_ZSTD_GAINS_FAR: Final = 1.2  # in a stream that LZMA's dictionary does not span
 _SEARCH: Final = {"mode": lzma.MODE_NORMAL, "mf": lzma.MF_BT4, "nice_len": 273, "depth": 1000}
+_QUICK_SEARCH: Final = {"mode": lzma.MODE_FAST, "mf": lzma.MF_HC3, "nice_len": 32, "depth": 4}
 _ZSTD: Final = {"compression_level": LEVEL_MAX, "target_length": 4096, "checksum_flag": 0}
+_PROBE: Final = {"compression_level": 9, "checksum_flag": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,22 @@ def make_patches(
     for made in _make_all(output, bases, level, able):
         if _gives(made, bases, output):
             yield made
+
+
+def make_jpeg_patch(output: bytes, bases: Sequence[bytes], transcode: Transcode) -> Patch | None:
+    """Make the patch whose JPEGs travel as JPEG XL, with what else is packed opened too.
+
+    None where the output holds none that are worth it. The patch was undone once, and gave the output.
+    """
+    if not _MAY_HOLD_JPEGS.search(output):
+        return None
+    old = b"".join(bases)
+    matches = find_matches(old, output)
+    unfolded = unfold(output, matches, old, transcode=transcode)
+    if not unfolded.needs & NEEDS_JPEG_XL:
+        return None
+    made = make_patch(unfolded, bases, find_openings(old, matches, output))
+    return made if _gives(made, bases, output) else None
 
 
 def _gives(made: Patch, bases: Sequence[bytes], output: bytes) -> bool:
@@ -174,22 +204,58 @@ def _literals(plain: bytes, matches: Iterable[Match]) -> Iterator[bytes]:
 
 
 def _pack(text: bytes, prefix: bytes, level: int) -> tuple[Section, bytes]:
-    """Pack one stream by every way worth trying, and keep the smallest."""
+    """Pack one stream by every way that may win, and keep the smallest.
+
+    What may win is told by quick trials; their margins were measured on texts, pictures
+    and columns of numbers.
+    """
     found = [(Section(patch.STORED, len(text), len(text)), text)]
     if not text:
         return found[0]
-    options = _ZSTD | ({} if level == LEVEL_MAX else {"compression_level": level, "target_length": 0})
-    data = codec.compress(text, options=options)
-    found.append((Section(patch.ZSTD, len(data), len(text)), data))
-    if len(data) > len(text) * 0.99 and len(text) > 4096 and not prefix:
-        return min(found, key=lambda one: len(one[1]))
-    if prefix:
-        data = codec.compress(text, prefix=prefix, options=options)
-        found.append((Section(patch.ZSTD_BASES, len(data), len(text), len(prefix)), data))
-    trials = _LZMA_TRIALS if len(text) <= _TRIAL_MAX_BYTES else _LZMA_TRIALS[:2]
-    for lc, lp, pb in trials if level == LEVEL_MAX else ():
-        properties = (pb * 5 + lp) * 9 + lc
-        filters = [one | _SEARCH for one in patch.lzma_filter(properties, len(text))]
-        data = lzma.compress(text, lzma.FORMAT_RAW, filters=filters)
-        found.append((Section(patch.LZMA, len(data), len(text), properties), data))
-    return min(found, key=lambda one: len(one[1]))
+    if level < LEVEL_MAX:
+        haste = {"compression_level": level, "target_length": 0}
+        found.append(_pack_zstd(text, b"", _ZSTD | haste))
+        if prefix:
+            found.append(_pack_zstd(text, prefix, _ZSTD | haste))
+        return min(found, key=_packed_size)
+    probe = _pack_zstd(text, b"", _PROBE)
+    from_bases = _pack_zstd(text, prefix, _PROBE) if prefix else probe
+    found += [probe, from_bases]
+    small = len(text) <= _SMALL_BYTES
+    # Of what nothing can pack zstd gives a few bytes in a thousand, and LZMA no more.
+    if small or _packed_size(from_bases) <= len(text) * _HOPELESS:
+        found += [_pack_lzma(text, *setting) for setting in _choose_settings(text, _packed_size(probe))]
+    gains = _ZSTD_GAINS if len(text) <= patch.DICTIONARY_MAX_BYTES else _ZSTD_GAINS_FAR
+    bound = min(map(_packed_size, found)) * gains
+    if small or _packed_size(probe) <= min(bound, len(text) * _NOISE):
+        found.append(_pack_zstd(text, b"", _ZSTD))
+    if prefix and _packed_size(from_bases) <= max(bound, _packed_size(probe) * _BASES_SERVE):
+        found.append(_pack_zstd(text, prefix, _ZSTD))
+    return min(found, key=_packed_size)
+
+
+def _packed_size(packed: tuple[Section, bytes]) -> int:
+    return len(packed[1])
+
+
+def _pack_zstd(text: bytes, prefix: bytes, options: codec.Options) -> tuple[Section, bytes]:
+    data = codec.compress(text, prefix=prefix, options=options)
+    return Section(patch.ZSTD_BASES if prefix else patch.ZSTD, len(data), len(text), len(prefix)), data
+
+
+def _pack_lzma(text: bytes, lc: int, lp: int, pb: int, search: dict[str, int] = _SEARCH) -> tuple[Section, bytes]:
+    properties = (pb * 5 + lp) * 9 + lc
+    filters = [one | search for one in patch.lzma_filter(properties, len(text))]
+    data = lzma.compress(text, lzma.FORMAT_RAW, filters=filters)
+    return Section(patch.LZMA, len(data), len(text), properties), data
+
+
+def _choose_settings(text: bytes, probed: int) -> Sequence[tuple[int, int, int]]:
+    """Choose LZMA's settings by a quick search: they weigh what it finds much as they do what a long one finds."""
+    if len(text) <= _SMALL_BYTES:
+        return _LZMA_TRIALS
+    most = _SAMPLES_MAX_BYTES if probed <= len(text) * _HARD else _SAMPLES_HARD_BYTES
+    step = max(_SAMPLE_BYTES, _SAMPLE_BYTES * len(text) // most)
+    sample = b"".join(text[at : at + _SAMPLE_BYTES] for at in range(0, len(text), step))
+    sizes = {setting: _packed_size(_pack_lzma(sample, *setting, _QUICK_SEARCH)) for setting in _LZMA_TRIALS}
+    return [min(_LZMA_TRIALS, key=sizes.__getitem__)]

@@ -5,19 +5,31 @@ bytes into the smallest frame it finds. A hub does the reading and the writing.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Final
 
 import numpy as np
 
-from alforja_packaging.frames import FRAME_MAX_BYTES, PLAIN, PREFIX, Frame, Needs, Piece, cut
+from alforja_packaging import patch
+from alforja_packaging.frames import (
+    FRAME_MAX_BYTES,
+    NEEDS_JPEG_XL,
+    PIECE_MAX_BYTES,
+    PLAIN,
+    PREFIX,
+    Frame,
+    Needs,
+    Piece,
+    cut,
+)
 from alforja_packaging.layout import Part, is_text, part_of
 from alforja_packaging.manifest import File, Manifest
-from alforja_packaging.patching import LEVEL_MAX, make_patches
+from alforja_packaging.patching import LEVEL_MAX, make_jpeg_patch, make_patches
 from alforja_packaging.similarity import Candidate, Features, Pool
+from alforja_packaging.unfolding import Transcode
 
-CORE_FRAME_BYTES: Final = 256 * 1024  # on the wire, by rule of thumb: the price of taking one lesson alone
+CORE_FRAME_BYTES: Final = 256 * 1024  # on the wire, by rule of thumb, on average: the price of taking one lesson alone
 RICH_FRAME_BYTES: Final = 4 * 2**20
 TEXT_SHRINKS_BY: Final = 6  # the rule of thumb
 INSTALL_FRAME_MAX_BYTES: Final = 16 * 2**20  # plain: leaves as much for bases
@@ -38,6 +50,11 @@ _HARDEST = {"compression_level": LEVEL_MAX, "target_length": 4096}
 _PREFIX_OUTPUT_MAX_BYTES = 8 * 2**20
 _TRIAL_MAX_BYTES = 8 * 2**20  # bases and output up to which every setting is tried
 _INCOMPRESSIBLE = 0.995
+_PROBE_LEVEL = 3
+_PREFIX_PROBE = {"compression_level": 9}
+_PREFIX_GAINS = 0.85  # what the highest level leaves of it, at most
+_PREFIX_ALIKE = 1.03  # how far its two settings are apart, at most
+_PROBED_MIN_BYTES = 64 * 1024  # smaller ones are tried without
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +67,18 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """A frame that is encoded: its kind, its bytes, the places of the bases it needs, and what its reader must know."""
+    """A frame that is encoded: its kind, its bytes, the places of the bases it needs, and what its reader must know.
+
+    Without any bytes it is none: what was asked for is of no use here.
+    """
 
     kind: str
     data: bytes
     bases: tuple[int, ...] = ()
     needs: Needs = 0
+
+
+NO_USE: Final = Encoding("plain", b"")
 
 
 def school_order(manifest: Manifest) -> Sequence[tuple[Part, int]]:
@@ -94,9 +117,12 @@ def plan_install(manifest: Manifest, kept: Sequence[Frame], features_of: Feature
     given = {piece.content for frame in kept for piece in frame.outputs}
     groups = list(_install_groups(manifest, [(part, number) for part, number in order if number not in given]))
     # What some readers take instead of a frame comes last, so that nothing may be built on what it gives.
-    opened = {piece.content for frame in kept if frame.needs for piece in frame.outputs}
-    instead = [frame for frame in kept if not frame.needs and not _gives_none(frame, opened)]
-    others = [frame for frame in kept if frame.needs or _gives_none(frame, opened)]
+    most: dict[int, Needs] = {}
+    for frame in kept:
+        for piece in frame.outputs:
+            most.setdefault(piece.content, frame.needs)
+    instead = [frame for frame in kept if any(most[piece.content] != frame.needs for piece in frame.outputs)]
+    others = [frame for frame in kept if all(most[piece.content] == frame.needs for piece in frame.outputs)]
     anchor = _anchor(manifest, [frame for frame in others if not frame.needs], groups)
     planned: list[Frame | Draft] = [*others, *_with_bases(manifest, None, groups, features_of, anchor=anchor)]
     return [*_keep_bases_first(planned, rank), *instead]
@@ -148,6 +174,7 @@ def encode(
     plain_if_within: float = 0.0,
     level: int = LEVEL_MAX,
     able: Needs = 0,
+    transcode: Transcode | None = None,
 ) -> Encoding:
     """Encode one frame by every kind and setting worth trying; give the smallest for readers that are `able`.
 
@@ -155,25 +182,43 @@ def encode(
 
     A frame without bases is preferred if it is larger by no more than the part
     `plain_if_within`: it holds for longer, as no other frame's fate is its own.
+
+    With NEEDS_JPEG_XL only JPEG XL is tried, made by `transcode`, and that never in
+    haste: NO_USE where nothing comes of it. A frame that needs less stands beside it.
     """
-    probe = Encoding("plain", PLAIN.encode(output, b"", {"compression_level": 3}))
+    if able & NEEDS_JPEG_XL:
+        made = make_jpeg_patch(output, bases, transcode) if transcode and level == LEVEL_MAX else None
+        return Encoding("patch", made.data, made.bases, made.needs) if made else NO_USE
     if not any(bases):
-        return _encode_alone(output, probe, level, able)
+        return _encode_alone(output, level, able)
+    probe = PLAIN.encode(output, b"", _options(_PROBE_LEVEL))
     found = [*_encode_patches(output, bases, level, able)]
     if len(output) <= _PREFIX_OUTPUT_MAX_BYTES:  # above it a patch is smaller, and zstd takes a minute to lose
-        found += _encode_prefix(output, bases, level)
-    best = min(found, key=lambda one: len(one.data))
-    if len(best.data) <= len(probe.data) // 2:  # no effort without bases comes near
+        found += _encode_prefix(output, bases, level, min(map(_length, found), default=len(probe)))
+    best = min(found, key=_length, default=None)
+    if best and len(best.data) <= len(probe) // 2:  # no effort without bases comes near
         return best
-    alone = _encode_alone(output, probe, level, able)
-    return alone if len(alone.data) <= len(best.data) * (1 + plain_if_within) else best
+    alone = _encode_alone(output, level, able)
+    return best if best and len(alone.data) > len(best.data) * (1 + plain_if_within) else alone
 
 
-def _encode_alone(output: bytes, probe: Encoding, level: int, able: Needs) -> Encoding:
-    found = [probe, *_encode_patches(output, (), level, able)]
-    if len(probe.data) <= _INCOMPRESSIBLE * len(output):
-        found.append(Encoding("plain", PLAIN.encode(output, b"", _options(level))))
-    return min(found, key=lambda one: len(one.data))
+def _encode_alone(output: bytes, level: int, able: Needs) -> Encoding:
+    found = [*_encode_patches(output, (), level, able)]
+    least = min(found, key=_length, default=None)
+    # A patch without bases packs what `plain` does, in zstd too where that wins: only then are there bytes to save.
+    if least is None or level < LEVEL_MAX or len(output) < _PROBED_MIN_BYTES or not _is_lzma(least):
+        packs = least is None or _length(least) <= _INCOMPRESSIBLE * len(output)
+        options = _options(level if packs else _PROBE_LEVEL)
+        found.append(Encoding("plain", PLAIN.encode(output, b"", options)))
+    return min(found, key=_length)
+
+
+def _length(one: Encoding) -> int:
+    return len(one.data)
+
+
+def _is_lzma(made: Encoding) -> bool:
+    return patch.read_header(made.data, made.kind)[0].literals.codec == patch.LZMA
 
 
 def _options(level: int) -> dict[str, int]:
@@ -185,8 +230,8 @@ def _encode_patches(output: bytes, bases: Sequence[bytes], level: int, able: Nee
         yield Encoding("patch", made.data, made.bases, made.needs)
 
 
-def _encode_prefix(output: bytes, bases: Sequence[bytes], level: int) -> Iterator[Encoding]:
-    """The last bases, as many as there is room for: the best ones come last."""
+def _encode_prefix(output: bytes, bases: Sequence[bytes], level: int, least: int) -> Iterator[Encoding]:
+    """The last bases, as many as there is room for: the best ones come last. Only what may be below `least` bytes."""
     room = FRAME_MAX_BYTES - len(output)
     kept: list[int] = []
     for place in reversed(range(len(bases))):
@@ -195,28 +240,38 @@ def _encode_prefix(output: bytes, bases: Sequence[bytes], level: int) -> Iterato
         room -= len(bases[place])
         kept.append(place)
     prefix = b"".join(bases[place] for place in reversed(kept))
-    if prefix:
-        for far in (1, 0) if len(output) + len(prefix) <= _TRIAL_MAX_BYTES and level == LEVEL_MAX else (1,):
-            data = PREFIX.encode(output, prefix, _options(level) | {"enable_long_distance_matching": far})
-            yield Encoding("prefix", data, tuple(reversed(kept)))
+    if not prefix:
+        return
+    if level == LEVEL_MAX and len(output) >= _PROBED_MIN_BYTES:
+        probe = PREFIX.encode(output, prefix, _PREFIX_PROBE)
+        if len(probe) * _PREFIX_GAINS > least:
+            return
+    for far in (1, 0) if len(output) + len(prefix) <= _TRIAL_MAX_BYTES and level == LEVEL_MAX else (1,):
+        data = PREFIX.encode(output, prefix, _options(level) | {"enable_long_distance_matching": far})
+        yield Encoding("prefix", data, tuple(reversed(kept)))
+        if len(data) > least * _PREFIX_ALIKE:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class _Costed:
+    """A piece, what it is likely to cost on the wire, and a number drawn from its content alone."""
+
+    piece: Piece
+    cost: int
+    draw: int
 
 
 def _install_groups(manifest: Manifest, order: Iterable[tuple[Part, int]]) -> Iterator[tuple[Piece, ...]]:
     limit = {"core": CORE_FRAME_BYTES, "rich": RICH_FRAME_BYTES}
-    group: list[Piece] = []
-    cost, last = 0, "core"
-    for part, number in order:
-        content = manifest.contents[number]
-        for piece in cut(number, content.size):
-            add = piece.length // TEXT_SHRINKS_BY if is_text(content.path) else piece.length
-            full = cost + add > limit[part] or _size(group) + piece.length > INSTALL_FRAME_MAX_BYTES
-            if group and (part != last or full):
-                yield _texts_first(manifest, group)
-                group, cost = [], 0
-            group.append(piece)
-            cost, last = cost + add, part
-    if group:
-        yield _texts_first(manifest, group)
+    for part, run in groupby(order, key=lambda one: one[0]):
+        costed = [
+            _cost(manifest, piece, piece.length)
+            for _, number in run
+            for piece in cut(number, manifest.contents[number].size)
+        ]
+        for group in _cut_groups(costed, limit[part], INSTALL_FRAME_MAX_BYTES):
+            yield _texts_first(manifest, group)
 
 
 def _update_groups(
@@ -224,20 +279,43 @@ def _update_groups(
 ) -> Iterator[tuple[Piece, ...]]:
     """Cut what is new into groups, by size and by what each is likely to cost on the wire."""
     known = _features_of_all(held, features_of)
-    group: list[Piece] = []
-    cost = 0
-    for number in new:
-        content = manifest.contents[number]
-        for piece in cut(number, content.size):
-            add = _novel_bytes(piece, features_of(content.digest, piece), known)
-            add //= TEXT_SHRINKS_BY if is_text(content.path) else 1
-            if group and (cost + add > UPDATE_FRAME_COST_BYTES or _size(group) + piece.length > UPDATE_FRAME_BYTES):
-                yield tuple(group)
-                group, cost = [], 0
-            group.append(piece)
-            cost += add
-    if group:
-        yield tuple(group)
+    costed = [
+        _cost(manifest, piece, _novel_bytes(piece, features_of(content.digest, piece), known))
+        for number, content in ((number, manifest.contents[number]) for number in new)
+        for piece in cut(number, content.size)
+    ]
+    return _cut_groups(costed, UPDATE_FRAME_COST_BYTES, UPDATE_FRAME_BYTES)
+
+
+def _cost(manifest: Manifest, piece: Piece, novel: int) -> _Costed:
+    content = manifest.contents[piece.content]
+    draw = int.from_bytes(content.digest[:4], "little") ^ piece.offset // PIECE_MAX_BYTES
+    return _Costed(piece, novel // TEXT_SHRINKS_BY if is_text(content.path) else novel, draw)
+
+
+def _cut_groups(costed: Sequence[_Costed], cost_mean: int, size_max: int) -> Iterator[tuple[Piece, ...]]:
+    """Cut into groups of about so much, a third more at most, and of at most so many bytes.
+
+    Where a group may end, in the last half of what it can be, it ends before the piece
+    whose number is the smallest. So a change shifts only the cuts near it, and other
+    frames are those that there were before.
+    """
+    least_cost, most_cost = cost_mean * 2 // 3, cost_mean * 4 // 3
+    start = 0
+    while start < len(costed):
+        cost = size = 0
+        stop, best = len(costed), 0
+        for place in range(start, len(costed)):
+            one = costed[place]
+            may_end = place > start and (cost >= least_cost or size >= size_max // 2)
+            cost, size = cost + one.cost, size + one.piece.length
+            if may_end and (not best or one.draw < costed[best].draw):
+                best = place
+            if place > start and (cost > most_cost or size > size_max):
+                stop = best or place
+                break
+        yield tuple(one.piece for one in costed[start:stop])
+        start = stop
 
 
 def _features_of_all(manifest: Manifest, features_of: FeaturesOf) -> Features:
@@ -350,10 +428,6 @@ def _keep_bases_first(planned: Sequence[Frame | Draft], rank: Mapping[int, int])
             continue
         done.setdefault(id(stack.pop()), frame)
     return list(done.values())
-
-
-def _gives_none(frame: Frame, contents: AbstractSet[int]) -> bool:
-    return contents.isdisjoint(piece.content for piece in frame.outputs)
 
 
 def _gives_before(frame: Frame | Draft, piece: Piece) -> bool:

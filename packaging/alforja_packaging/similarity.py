@@ -18,6 +18,8 @@ Features = npt.NDArray[np.uint64]
 SAMPLING_BYTES: Final = 64  # one feature for so many bytes of a small file
 FEATURES_MAX: Final = 16384  # of one content: a film keeps its densest sample within 128 KiB
 
+SKETCH_MAX: Final = 4096  # features of a whole release: enough to tell a tenth from a quarter
+
 _SHORTLIST = 256
 _WINDOW = 32
 _MULTIPLIERS = np.array(
@@ -54,6 +56,28 @@ def _sample(block: bytes) -> Features:
         mixed *= np.uint64(0xFF51AFD7ED558CCD)
         mixed ^= mixed >> np.uint64(29)
     return mixed[mixed < np.uint64(2**64 // SAMPLING_BYTES)]
+
+
+def sketch(features: Iterable[Features]) -> Features:
+    """Sample the features of many contents as if they were one: the smallest of them all."""
+    smallest = np.empty(0, dtype=np.uint64)
+    for one in features:
+        smallest = np.unique(np.concatenate([smallest, one[:SKETCH_MAX]]))[:SKETCH_MAX]
+    return smallest
+
+
+def share(wanted: Features, known: Features) -> float:
+    """Estimate from two sketches which part of the one's bytes the other has (containment; Broder 1997)."""
+    bounds = [one[-1] for one in (wanted, known) if one.size == SKETCH_MAX]
+    seen = wanted[wanted <= min(bounds)] if bounds else wanted
+    return float(np.isin(seen, known, assume_unique=True).mean()) if seen.size else 0.0
+
+
+def choose_alike(wanted: Features, others: Sequence[Features], *, least: float, most: int) -> list[int]:
+    """Choose at most `most` of some sketches that have at least the part `least` of one, the best first."""
+    shares = {place: share(wanted, one) for place, one in enumerate(others)}
+    alike = [place for place, part in shares.items() if part >= least]
+    return sorted(alike, key=lambda place: (-shares[place], place))[:most]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ Only a hub needs this. What is found, and proven, is `archives`'; this lays it o
 a recipe does (docs/format.md section 7.3).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 
-from alforja_packaging import jpegs
 from alforja_packaging.archives import find_streams, unpack
 from alforja_packaging.covers import Match
 from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB
@@ -18,6 +18,11 @@ from alforja_packaging.recipe import Closing, Opening
 from alforja_packaging.streams import Jpeg, Stream, Tokens, Zlib
 
 Intervals = tuple[np.ndarray, np.ndarray]
+Transcode = Callable[[bytes], bytes | None]
+"""Gives the JPEG XL of a JPEG, or None where there is none that is worth it: seconds for each megapixel."""
+
+JPEGS_WORTH: Final = 64
+"""JPEGs must be one byte in so many of those that are not copied: all else shrinks more, so they weigh most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +39,23 @@ class Unfolded:
         return (NEEDS_ZLIB if Zlib in methods else 0) | (NEEDS_JPEG_XL if Jpeg in methods else 0)
 
 
-def unfold(output: bytes, matches: Sequence[Match], old: bytes, *, with_jpegs: bool = False) -> Unfolded:
+def unfold(output: bytes, matches: Sequence[Match], old: bytes, *, transcode: Transcode | None = None) -> Unfolded:
     """Open the streams of an output, but those whose packed bytes are there to be copied.
 
-    JPEGs are transcoded `with_jpegs`, and otherwise left as they are.
+    JPEGs are carried as what `transcode` gives of them, where they make up a part
+    that is worth it; otherwise they are left as they are.
     """
     exact = _exact(matches, old, output)
     streams = [one for one in find_streams(output) if not _within(one, exact)]
-    plain, closings, _, _ = _open(output, streams, with_jpegs=with_jpegs)
+    copied = sum(one.length for one in matches)
+    if _jpeg_bytes(streams) * JPEGS_WORTH < max(1, len(output) - copied):
+        transcode = None
+    plain, closings, _, _ = _open(output, streams, transcode)
     return Unfolded(plain, tuple(closings))
+
+
+def _jpeg_bytes(streams: Sequence[Stream]) -> int:
+    return sum(one.length if isinstance(one.method, Jpeg) else _jpeg_bytes(one.inside) for one in streams)
 
 
 def find_openings(old: bytes, matches: Sequence[Match], output: bytes) -> list[tuple[Opening, bytes]]:
@@ -72,7 +85,7 @@ def _source(match: Match) -> int:
     return match.source
 
 
-def _open(data: bytes, streams: Sequence[Stream], *, with_jpegs: bool) -> tuple[bytes, list[Closing], int, int]:
+def _open(data: bytes, streams: Sequence[Stream], transcode: Transcode | None) -> tuple[bytes, list[Closing], int, int]:
     """Give the plain bytes, the closings in their order, how many of these are not inside others, and the tail."""
     plain: list[bytes] = []
     closings: list[Closing] = []
@@ -80,11 +93,11 @@ def _open(data: bytes, streams: Sequence[Stream], *, with_jpegs: bool) -> tuple[
     for stream in streams:
         packed = unpack(data, stream)
         if isinstance(stream.method, Jpeg):
-            transcoded = jpegs.transcode(packed) if with_jpegs else None
+            transcoded = transcode(packed) if transcode else None
             if transcoded is None:
                 continue
             packed = transcoded
-        inner, inner_closings, children, tail = _open(packed, stream.inside, with_jpegs=with_jpegs)
+        inner, inner_closings, children, tail = _open(packed, stream.inside, transcode)
         size = stream.length if isinstance(stream.method, Tokens | Jpeg) else 0
         closings.append(Closing(stream.method, stream.start - at, tail, children, size, tuple(_gaps(stream))))
         closings += inner_closings

@@ -68,7 +68,9 @@ def publish(hub: Path, tree: Path, course: str, *, timeout_s: float = _PUBLISH_T
     )  # fmt: skip
 
 
-def sync(hub: Path, node: Path, tree: Path, course: str, heads: Mapping[str, int]) -> Sync:
+def sync(
+    hub: Path, node: Path, tree: Path, course: str, heads: Mapping[str, int], *, without_jpeg_xl: bool = False
+) -> Sync:
     """Sync a node with a hub; it is made and subscribed if it is not there. `heads` are those it may ask for."""
     home = ("--home", str(node))
     with serving(hub) as port, CountingProxy(port) as proxy:
@@ -77,7 +79,7 @@ def sync(hub: Path, node: Path, tree: Path, course: str, heads: Mapping[str, int
             run("alforja-node", *home, "init", "--root", str(root), "--source", proxy.url)
             run("alforja-node", *home, "subscribe", f"{PUBLISHER}/{course}")
         count = proxy.reset()
-        cost = run("alforja-node", *home, "sync", "--source", proxy.url)
+        cost = run("alforja-node", *home, "sync", "--source", proxy.url, without_jpeg_xl=without_jpeg_xl)
         proxy.reset()
         start_cpu_s = min(run("alforja-node", *home, "sync", "--source", proxy.url).cpu_s for _ in range(3))
     check(node, tree, course)

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,19 +28,19 @@ class Cost:
 
     cpu_s: float
     wall_s: float
-    peak_mib: float  # each process at its own highest: what they took together was no more
+    peak_mib: float  # of processes that were there together, each at its own highest: they took no more
     output: str
 
 
-def run(program: str, *arguments: str, timeout_s: float = 7200) -> Cost:
-    """Run one of our commands; measure it and its workers."""
+def run(program: str, *arguments: str, timeout_s: float = 7200, without_jpeg_xl: bool = False) -> Cost:
+    """Run one of our commands; measure it and its workers. Perhaps as if JPEG XL were not installed."""
     started = time.perf_counter()
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             [str(BIN / program), *arguments],
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=environment(),
+            env=environment() | ({"PYTHONPATH": str(_no_jpeg_xl())} if without_jpeg_xl else {}),
             start_new_session=True,
         )
         timer = threading.Timer(timeout_s, kill_session, (process.pid,))
@@ -48,7 +48,7 @@ def run(program: str, *arguments: str, timeout_s: float = 7200) -> Cost:
         timer.start()
         assert process.stdout is not None
         try:
-            with _watched(process.pid) as seen, process.stdout as said:
+            with _watched(process.pid) as watch, process.stdout as said:
                 output = said.read().decode()
         except BaseException:  # a run that is cut leaves no hub at work
             kill_session(process.pid)
@@ -62,9 +62,16 @@ def run(program: str, *arguments: str, timeout_s: float = 7200) -> Cost:
             late = time.perf_counter() - started > timeout_s
             why = f"took more than {timeout_s:.0f} s" if late else f"ended with {process.returncode}"
             raise CommandFailed(f"{program} {' '.join(arguments)} {why}: {errors.read().decode()[-2000:]}")
-    cpu_s = usage.ru_utime + usage.ru_stime + sum(one.cpu_s for one in seen.values() if not one.waited_for)
-    peak_mib = sum(one.peak_kib for one in seen.values()) / 1024
-    return Cost(cpu_s, time.perf_counter() - started, peak_mib, output)
+    cpu_s = usage.ru_utime + usage.ru_stime + sum(one.cpu_s for one in watch.seen.values() if not one.waited_for)
+    return Cost(cpu_s, time.perf_counter() - started, watch.peak_kib / 1024, output)
+
+
+def _no_jpeg_xl() -> Path:
+    """A folder that hides the library from a program that finds it on its path."""
+    folder = Path(tempfile.gettempdir()) / "alforja-bench-no-jpeg-xl"
+    (folder / "pillow_jxl").mkdir(parents=True, exist_ok=True)
+    (folder / "pillow_jxl" / "__init__.py").touch()
+    return folder
 
 
 def kill_session(pid: int) -> None:
@@ -82,28 +89,43 @@ class _Seen:
     waited_for: bool  # then its CPU is part of what the watched process is told to have taken
 
 
+@dataclass(slots=True)
+class _Watch:
+    """What was seen of a process and its children, and the most memory of those that were there together."""
+
+    seen: dict[int, _Seen] = field(default_factory=dict)
+    peak_kib: int = 0
+
+    def note_together(self, pids: set[int]) -> None:
+        """Note that these processes are there at one time."""
+        self.peak_kib = max(self.peak_kib, sum(self.seen[pid].peak_kib for pid in pids))
+
+
 @contextmanager
-def _watched(leader: int) -> Iterator[dict[int, _Seen]]:
+def _watched(leader: int) -> Iterator[_Watch]:
     """Watch a process that leads its session, and its children.
 
     Memory is not from `wait4`: that counts the memory of this process, from which it was forked.
     """
-    seen: dict[int, _Seen] = {}
+    found = _Watch()
+    seen = found.seen
     stop, tick = threading.Event(), os.sysconf("SC_CLK_TCK")
 
-    def look(proc: Path) -> None:
+    def look(proc: Path) -> int | None:
         with suppress(OSError, IndexError):
             pid, fields = int(proc.name), (proc / "stat").read_text().rpartition(")")[2].split()
             if int(fields[3]) == leader:
-                found = re.search(r"VmHWM:\s+(\d+)", (proc / "status").read_text())
-                peak_kib = max(int(found[1]) if found else 0, seen[pid].peak_kib if pid in seen else 0)
+                peak = re.search(r"VmHWM:\s+(\d+)", (proc / "status").read_text())
+                peak_kib = max(int(peak[1]) if peak else 0, seen[pid].peak_kib if pid in seen else 0)
                 cpu_s = (int(fields[11]) + int(fields[12])) / tick
                 seen[pid] = _Seen(cpu_s, peak_kib, waited_for=leader in (pid, int(fields[1])))
+                return pid
+        return None
 
     def watch() -> None:
         while not stop.is_set():
-            for proc in Path("/proc").glob("[0-9]*"):
-                look(proc)
+            there = {look(proc) for proc in Path("/proc").glob("[0-9]*")}
+            found.note_together({pid for pid in there if pid is not None} | ({leader} & seen.keys()))
             for _ in range(10):
                 look(Path(f"/proc/{leader}"))
                 stop.wait(0.004)
@@ -111,7 +133,7 @@ def _watched(leader: int) -> Iterator[dict[int, _Seen]]:
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        yield seen
+        yield found
     finally:
         stop.set()
         thread.join()

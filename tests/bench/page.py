@@ -42,6 +42,9 @@ Every sync was checked: `alforja-node export`, then `diff -r` against the tree t
 
 {code}
 """
+_WITHOUT_JPEG_XL = """Nodes had the extra `images`, which brings JPEG XL. Rows named
+`-without-jpeg-xl` are of a node that has it not; they are not counted above.
+"""
 
 
 def render() -> str:
@@ -52,10 +55,17 @@ def render() -> str:
     )]  # fmt: skip
     updates = [one for one in rows if one[0].old]
     installs = [one for one in rows if not one[0].old]
-    parts += ["## In short\n", _by("wire"), _summary(updates, installs), _per_tool(updates, installs)]
+    usual = [one for one in installs if not one[0].without_jpeg_xl]
+    parts += ["## In short\n", _by("wire"), _summary(updates, usual), _per_tool(updates, usual)]
     parts += ["## Trees\n", _families()]
     parts += ["## Updates\n", _by("wire"), _rows_table(updates), _tools_table(updates, tools.UPDATE_TOOLS)]
-    parts += ["## First installs\n", _by("wire"), _rows_table(installs), _tools_table(installs, tools.INSTALL_TOOLS)]
+    parts += [
+        "## First installs\n",
+        _by("wire"),
+        _WITHOUT_JPEG_XL,
+        _rows_table(installs),
+        _tools_table(installs, tools.INSTALL_TOOLS),
+    ]
     parts += ["## Releases\n", _by("wire"), _releases()]
     parts += ["## Other tools\n", _tool_list(rows)]
     parts += ["## Scale\n", _by("scale"), _scale()]

@@ -1,6 +1,7 @@
 """The rows of `make bench-wire`: one sync each, beside what other tools need for the same two trees.
 
-A row is named FAMILY:install-vN or FAMILY:vM-vN. What is measured is kept, so that a run is resumed.
+A row is named FAMILY:install-vN or FAMILY:vM-vN, with `-without-jpeg-xl` behind it
+where the node is of that kind. What is measured is kept, so that a run is resumed.
 """
 
 import shutil
@@ -17,16 +18,18 @@ from tests.bench.trees import FAMILIES, Family, NotHere, tree
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One sync: of `new`, from `old` (0: from nothing)."""
+    """One sync: of `new`, from `old` (0: from nothing), perhaps by a node that cannot undo JPEG XL."""
 
     family: Family
     old: int
     new: int
+    without_jpeg_xl: bool = False
 
     @property
     def name(self) -> str:
         """As on the command line."""
-        return f"{self.family.name}:" + (f"v{self.old}-v{self.new}" if self.old else f"install-v{self.new}")
+        what = f"v{self.old}-v{self.new}" if self.old else f"install-v{self.new}"
+        return f"{self.family.name}:{what}" + ("-without-jpeg-xl" if self.without_jpeg_xl else "")
 
 
 def all_rows() -> list[Row]:
@@ -40,7 +43,7 @@ def all_rows() -> list[Row]:
     installs = [
         Row(family, 0, new) for family in FAMILIES.values() if family.installs for new in range(1, family.versions + 1)
     ]
-    return updates + installs
+    return updates + installs + [Row(FAMILIES["jpeg"], 0, 1, without_jpeg_xl=True)]
 
 
 def row_named(name: str) -> Row:
@@ -80,7 +83,7 @@ def _measured_or_failed(row: Row, old: Path | None, new: Path) -> dict[str, Any]
     found: dict[str, Any] = {"code": results.code_digest(), "commit": results.commit()}
     try:
         chain = _chain_of(row.family)
-        sync = chain.update(row.old, row.new) if row.old else chain.install(row.new)
+        sync = chain.update(row.old, row.new) if row.old else chain.install(row.new, row.without_jpeg_xl)
         found |= {"sync": asdict(sync), "reference_cpu_s": tools.reference_cpu(old, new) if tools.ZSTD() else 0}
     except (CommandFailed, subprocess.CalledProcessError) as failed:
         found["failed"] = str(failed)
@@ -112,10 +115,10 @@ class _Chain:
             fresh.rename(hub)
         return hub
 
-    def install(self, version: int) -> contact.Sync:
+    def install(self, version: int, without_jpeg_xl: bool = False) -> contact.Sync:
         """Install `version` on a new node, which is kept."""
         fresh, node = self._fresh_node(), self.folder / f"node{version}"
-        sync = self._sync(fresh, version)
+        sync = self._sync(fresh, version, without_jpeg_xl)
         shutil.rmtree(node, ignore_errors=True)
         fresh.rename(node)
         return sync
@@ -131,7 +134,7 @@ class _Chain:
         shutil.rmtree(fresh)
         return sync
 
-    def _sync(self, node: Path, version: int) -> contact.Sync:
+    def _sync(self, node: Path, version: int, without_jpeg_xl: bool = False) -> contact.Sync:
         hub, heads = self.hub(version), dict[str, int]()
         for release in range(1, version + 1):
             found = results.get("releases", f"{self.family.name}-v{release}")
@@ -140,7 +143,8 @@ class _Chain:
             heads |= {
                 path: size for path, size in found["heads"].items() if release == version or "/install" not in path
             }
-        return contact.sync(hub, node, tree(self.family, version), self.family.name, heads)
+        new = tree(self.family, version)
+        return contact.sync(hub, node, new, self.family.name, heads, without_jpeg_xl=without_jpeg_xl)
 
     def _fresh_node(self) -> Path:
         # What a run left that was cut: half a node would make the next row cheaper, or dearer, than it is.

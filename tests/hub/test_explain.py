@@ -1,22 +1,29 @@
 """Why a release costs what it costs: every byte is told of once, and hints are no guesses."""
 
 import hashlib
+import io
 import random
+import zipfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alforja_hub.explain.contents import explain
 from alforja_hub.explain.hints import Difference, compare, make_hints
 from alforja_hub.explain.rows import Explained, Row, Weighed, apportion, make_rows
+from alforja_hub.explain.tracing import trace
 from alforja_hub.features import FeatureShelf
+from alforja_packaging import frames
 from alforja_packaging.errors import StoreError
 from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB, Frame, Piece
 from alforja_packaging.index import Index, parse_head
 from alforja_packaging.layout import file_path
+from alforja_packaging.patch import InMemory, open_patch
+from alforja_packaging.patching import make_patches
 from tests.simulators.hub import SimulatedHub, Tree, make_manifest
 
 
@@ -35,7 +42,13 @@ def explained(tmp_path: Path, old: Tree, new: Tree, *, install: bool = False) ->
         return tmp_path / "files" / file_path(digest)
 
     features = FeatureShelf(path_of, tmp_path / "cache" / "features")
-    return explain(hub.manifest_of("maths"), from_held, opened, path_of, features.of), stated[1]
+
+    def read_frame(frame: Frame) -> bytes:
+        pack = path if not frame.pack else hub.pack("maths", 1, "install")
+        return pack.read_bytes()[frame.offset :][: frame.length]
+
+    found = explain(hub.manifest_of("maths"), from_held, opened, path_of, features.of, read_frame=read_frame)
+    return found, stated[1]
 
 
 @given(st.integers(0, 10**9), st.lists(st.integers(0, 10**6), min_size=1, max_size=50))
@@ -63,12 +76,13 @@ def test_no_weights_share_nothing() -> None:
     assert apportion(0, []) == []
 
 
-def test_costs_of_files_and_head_are_the_pack_to_the_byte(tmp_path: Path) -> None:
+def test_costs_of_files_and_head_are_the_pack_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "PIECE_MAX_BYTES", 50_000)  # so that small films come in pieces too
     noise = random.Random(3)
-    films = {f"{n}/film.mp4": noise.randbytes(9_000_000 if n == 0 else 50_000) for n in range(3)}
+    films = {f"{n}/film.mp4": noise.randbytes(90_000 if n == 0 else 20_000) for n in range(3)}
     pages = {f"{n}/page.html": b"<p>" + noise.randbytes(2000).hex().encode() + b"</p>" for n in range(20)}
     changed = {path: data.replace(b"</p>", b"!</p>") for path, data in list(pages.items())[:7]}
-    again = noise.randbytes(9_100_000)
+    again = noise.randbytes(91_000)
     new = films | pages | changed | {"0/film.mp4": again, "x/twin.mp4": again, "empty.txt": b""}
     update, stated = explained(tmp_path / "update", films | pages, new)
     install, stated_install = explained(tmp_path / "install", films | pages, new, install=True)
@@ -78,7 +92,7 @@ def test_costs_of_files_and_head_are_the_pack_to_the_byte(tmp_path: Path) -> Non
     by_path = {row.path: row for row in update.rows}
     assert set(by_path) == {"0/film.mp4", "x/twin.mp4", "empty.txt", *changed}
     assert (by_path["0/film.mp4"].reason, by_path["0/film.mp4"].how) == ("changed", "whole")
-    assert by_path["0/film.mp4"].cost > 9_000_000
+    assert by_path["0/film.mp4"].cost > 90_000
     assert by_path["x/twin.mp4"] == Row("x/twin.mp4", "copied", "", 0, len(again), ("0/film.mp4",))
     assert by_path["3/page.html"].how == "patched"
     assert by_path["3/page.html"].bases == ("3/page.html",)
@@ -110,25 +124,77 @@ def test_a_moved_file_costs_nothing_and_says_where_it_was(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("kind", "bases", "needs", "how"),
-    [
-        ("plain", (), 0, "whole"),
-        ("prefix", (0,), 0, "patched"),
-        ("patch", (0,), 0, "patched"),
-        ("patch", (0,), NEEDS_ZLIB, "opened"),
-        ("patch", (), NEEDS_JPEG_XL, "opened"),
-    ],
+    ("bases", "opened", "how"),
+    [((), False, "whole"), ((0,), False, "patched"), ((0,), True, "opened"), ((), True, "opened")],
 )
-def test_how_a_file_travels_is_told_by_its_frame(kind: str, bases: tuple[int, ...], needs: int, how: str) -> None:
+def test_how_a_file_travels_is_told_by_what_its_frame_says_of_it(
+    bases: tuple[int, ...], opened: bool, how: str
+) -> None:
     held = make_manifest("moe", "maths", 1, {"a.zip": b"old"})
     new = make_manifest("moe", "maths", 2, {"a.zip": b"new", "b.html": b"text"})
     pieces = tuple(Piece(base, 0, 3) for base in bases)
-    index = Index(1, (Frame(kind, 0, 0, 70, (Piece(0, 0, 3), Piece(1, 0, 4)), pieces, needs),))
+    index = Index(1, (Frame("patch", 0, 0, 70, (Piece(0, 0, 3), Piece(1, 0, 4)), pieces, NEEDS_ZLIB),))
 
-    assert make_rows(new, held, index, lambda _frame: [Weighed(1, bases), Weighed(0)]) == [
+    assert make_rows(new, held, index, lambda _frame: [Weighed(1, bases, opened), Weighed(0)]) == [
         Row("a.zip", "changed", how, 70, 3, ("a.zip",) if bases else ()),  # type: ignore[arg-type]
         Row("b.html", "new", "whole", 0, 4),
     ]
+
+
+def test_what_is_given_twice_costs_what_whoever_can_do_least_fetches() -> None:
+    held = make_manifest("moe", "maths", 1, {"a.jpg": b"old"})
+    new = make_manifest("moe", "maths", 2, {"a.jpg": b"new"})
+    frames = tuple(Frame("patch", 0, 0, 70 - needs, (Piece(0, 0, 3),), (), needs) for needs in (NEEDS_JPEG_XL, 0))
+
+    [row] = make_rows(new, held, Index(1, frames), lambda _frame: [Weighed(1)])
+    assert (row.cost, row.how) == (70, "whole")
+
+
+def _book(chapters: Mapping[str, bytes]) -> bytes:
+    with io.BytesIO() as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+            for name, text in chapters.items():
+                archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
+        return file.getvalue()
+
+
+def test_of_files_in_one_frame_each_is_told_by_itself_opened_or_patched_or_whole(tmp_path: Path) -> None:
+    noise = random.Random(8)
+    words = [b"".join(b"%d words " % noise.randrange(10**6) for _ in range(1500)) for _ in range(4)]
+    old = {"a/book.epub": _book({"1": words[0], "2": words[1]}), "a/page.html": words[2]}
+    new = {
+        "a/book.epub": _book({"1": words[0], "2": words[1].replace(b"7 words", b"8 words")}),
+        "a/page.html": words[2].replace(b"77 words", b"88 words"),
+        "a/sound.ogg": noise.randbytes(3_000),
+    }
+    found, stated = explained(tmp_path, old, new)
+
+    by_path = {row.path: row for row in found.rows}
+    assert found.total == stated
+    assert (by_path["a/book.epub"].how, by_path["a/book.epub"].bases) == ("opened", ("a/book.epub",))
+    assert (by_path["a/page.html"].how, by_path["a/page.html"].bases) == ("patched", ("a/page.html",))
+    assert (by_path["a/sound.ogg"].how, by_path["a/sound.ogg"].bases) == ("whole", ())
+    assert 2_900 < by_path["a/sound.ogg"].cost < 3_300
+
+
+@given(st.integers(0, 10**6), st.integers(1, 5))
+@settings(max_examples=25)
+def test_a_trace_of_a_patch_accounts_for_every_byte(seed: int, count: int) -> None:
+    chance = random.Random(seed)
+    bases = [chance.randbytes(chance.randrange(1, 3_000)) for _ in range(count)]
+    bases.append(_book({"1": b"".join(b"%d words " % chance.randrange(10**6) for _ in range(300))}))
+    outputs = [chance.choice(bases)[chance.randrange(200) :] + chance.randbytes(99) for _ in range(count)]
+    outputs.append(_book({"1": b"".join(b"%d words " % chance.randrange(10**6) for _ in range(300))}))
+    for made in make_patches(b"".join(outputs), bases):
+        kept = [bases[place] for place in made.bases]
+        opened = open_patch(InMemory(made.data), InMemory(b"".join(kept)), len(b"".join(outputs)), "patch")
+        traced = trace(opened, b"".join(outputs), list(map(len, outputs)), list(map(len, kept)))
+
+        assert sum(one.plain for one in traced) == opened.header.plain_size
+        assert [one.closings for one in traced] == [0] * count + [len(made.recipe.closings)]
+        assert all(one.plain == sum(one.copied.values()) + sum(map(len, one.literals)) for one in traced)
+        assert sum(len(run) for one in traced for run in one.literals) == opened.header.literals.size
+        assert sum(len(run) for one in traced for run in one.differences) == opened.header.differences.size
 
 
 def _nowhere(digest: bytes) -> Path:
@@ -141,7 +207,10 @@ def test_a_file_that_is_missing_in_the_workspace_is_named(tmp_path: Path) -> Non
     opened = parse_head(hub.pack("maths", 1, "install").read_bytes(), None)
 
     with pytest.raises(StoreError, match=r"nowhere/[0-9a-f]+: is missing"):
-        explain(hub.manifest_of("maths"), None, opened, _nowhere, FeatureShelf(_nowhere, tmp_path).of)
+        explain(
+            hub.manifest_of("maths"), None, opened, _nowhere, FeatureShelf(_nowhere, tmp_path).of,
+            read_frame=lambda frame: hub.pack("maths", 1, "install").read_bytes()[frame.offset :][: frame.length],
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(

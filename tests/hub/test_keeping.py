@@ -22,6 +22,7 @@ from alforja_hub.upkeep import Upkeep
 from alforja_hub.workspace import CourseNote, Workspace
 from alforja_packaging.course import Course
 from alforja_packaging.errors import StoreError
+from alforja_packaging.layout import Start
 from tests.simulators.hub import InlineExecutor, Tree, make_manifest
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -86,7 +87,7 @@ updates = st.integers(2, 12).flatmap(
             )
         ).flatmap(
             lambda ways: st.tuples(
-                *(st.builds(Update, st.just(a), st.just(b), st.integers(1, 500)) for a, b in sorted(ways))
+                *(st.builds(Update, st.just(Start(a)), st.just(b), st.integers(1, 500)) for a, b in sorted(ways))
             )
         ),
     )
@@ -100,7 +101,7 @@ def test_what_is_dropped_brings_packs_within_the_bound_or_leaves_only_what_must_
 ) -> None:
     left = offered.without(choose_dropped(offered, keeping))
 
-    newest_direct = max((one.start for one in offered.updates if one.end == offered.newest), default=0)
+    newest_direct = max((one.start for one in offered.updates if one.end == offered.newest), default=None)
     must_stay = {one for one in offered.updates if (one.start, one.end) == (newest_direct, offered.newest)}
     assert must_stay <= set(left.updates)
     assert sum(one.end == offered.newest for one in left.updates) <= keeping.releases
@@ -128,12 +129,12 @@ def test_an_update_by_which_an_older_kept_one_goes_on_is_never_dropped_for_its_b
 
     if dropped and left:
         oldest = min(one.start for one in left)
-        newest_direct = max((one.start for one in offered.updates if one.end == offered.newest), default=0)
+        newest_direct = max((one.start for one in offered.updates if one.end == offered.newest), default=None)
         assert all(one.start <= oldest or oldest == newest_direct for one in dropped)
 
 
 def test_the_step_of_a_chain_goes_before_the_direct_update_from_the_same_release() -> None:
-    step, direct, last = Update(1, 2, 100), Update(1, 3, 100), Update(2, 3, 100)
+    step, direct, last = Update(Start(1), 2, 100), Update(Start(1), 3, 100), Update(Start(2), 3, 100)
     offered = Offered(3, 100, (step, direct, last))
 
     assert choose_dropped(offered, Keeping(bytes_max=350)) == (step,)
@@ -237,7 +238,7 @@ def test_fewer_kept_releases_take_effect_at_once_and_stay_chosen(tmp_path: Path)
     hub.upkeep.keep("maths", {"grace_days": 0})
     again = hub.publish(pages(4))
 
-    assert (again.changed, {one.start for one in again.dropped}) == (False, {1, 2})
+    assert (again.changed, {one.start for one in again.dropped}) == (False, {Start(1), Start(2)})
     assert hub.stated()[5] == {3, 4}
     assert "maths.5/from-1" not in hub.packs()
     hub.publish(pages(5))
@@ -254,7 +255,7 @@ def test_a_bound_gives_up_the_oldest_updates_and_the_rest_lapses(tmp_path: Path)
     plan = hub.upkeep.plan("moe", "maths", hub.clock)
     hub.upkeep.carry_out(plan)
 
-    assert [(one.start, one.end) for one in plan.drop] == [(1, 2)]
+    assert [(one.start, one.end) for one in plan.drop] == [(Start(1), 2)]
     assert plan.offered.size <= bound
     assert hub.stated() == {1: set(), 2: set(), 3: {2}, 4: {3}, 5: {1, 2, 3, 4}}
     assert "maths.2/from-1" in hub.packs()
@@ -356,7 +357,7 @@ def test_a_publish_that_gives_up_and_removes_loses_nothing_when_cut_at_any_write
         for release, starts in again.stated().items():  # whatever is signed for lies there, and can be opened
             assert {f"maths.{release}/from-{start}" for start in starts} <= again.packs()
         for start in (None, *again.stated()[max(again.stated())]):
-            again.press.open_route("moe", "maths", start)
+            again.press.open_route("moe", "maths", Start(start) if start else None)
         stick = tmp_path / f"stick-{count}"
         stick.mkdir()
         lapsed = again.upkeep.lapsed("moe", "maths")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from alforja_hub import shelf
+from alforja_hub import build, shelf
 from alforja_hub.carry import carry
 from alforja_hub.explain import explain
 from alforja_hub.features import FeatureShelf
@@ -20,12 +20,13 @@ from alforja_hub.publish import Press, Published
 from alforja_hub.server import make_hub_app
 from alforja_hub.settings import HubSettings
 from alforja_hub.signing import Authority
+from alforja_hub.transcodes import TranscodeShelf
 from alforja_hub.workspace import CourseNote, Workspace
-from alforja_packaging import frames
+from alforja_packaging import frames, jpegs, seal
 from alforja_packaging.course import Course
 from alforja_packaging.errors import RequestError
 from alforja_packaging.frames import NEEDS_ZLIB
-from alforja_packaging.layout import parse_bundle_path
+from alforja_packaging.layout import Start, parse_bundle_path
 from tests.simulators.hub import InlineExecutor, Tree, make_manifest
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -239,7 +240,9 @@ def test_a_first_install_opens_archives_and_is_of_use_to_whoever_cannot_close_th
         able = [frame for frame in route.opened.index.frames if frame.needs]
         plain = [frame for frame in route.opened.index.frames if not frame.needs]
         features = FeatureShelf(hub.workspace.path_of, tmp_path / "features")
-        explained = explain(route.manifest, None, route.opened, hub.workspace.path_of, features.of)
+        explained = explain(
+            route.manifest, None, route.opened, hub.workspace.path_of, features.of, read_frame=route.read_frame
+        )
 
         assert able
         assert all(frame.needs == NEEDS_ZLIB for frame in able)
@@ -251,10 +254,42 @@ def test_a_first_install_opens_archives_and_is_of_use_to_whoever_cannot_close_th
             assert frame.length < sum(other.length for other in instead)
 
 
+@pytest.mark.parametrize("edits", [1, 2])
+def test_a_large_file_of_which_some_pieces_gain_by_opening_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edits: int
+) -> None:
+    monkeypatch.setattr(frames, "PIECE_MAX_BYTES", 150_000)
+    monkeypatch.setattr(seal, "RICH_FRAME_BYTES", 150_000)
+    monkeypatch.setattr(seal, "UPDATE_FRAME_COST_BYTES", 100_000)
+    monkeypatch.setattr(build, "OPENING_BYTES", 0)
+    hub = Hub(tmp_path)
+    for edit in range(edits):
+        archive = b"".join(an_archive(edit, part) for part in range(2))
+        hub.publish({"large.epub": archive + random.Random(edit).randbytes(170_000)})
+    opened = hub.press.open_route("moe", "maths", Start(edits - 1) if edits > 1 else None).opened
+
+    assert len({frame.outputs[0].offset for frame in opened.index.frames}) > 1
+    assert any(frame.needs for frame in opened.index.frames)
+
+
+def test_a_picture_is_transcoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def transcode(jpeg: bytes) -> bytes | None:
+        asked.append(jpeg)
+        return b"packed" if jpeg == b"one" else None
+
+    monkeypatch.setattr(jpegs, "transcode", transcode)
+    given = [TranscodeShelf(tmp_path).of(jpeg) for jpeg in (b"one", b"other", b"one", b"other")]
+
+    assert given == [b"packed", None, b"packed", None]
+    assert asked == [b"one", b"other"]
+
+
 def test_an_update_opens_archives(tmp_path: Path) -> None:
     hub = Hub(tmp_path)
     hub.publish({"book.epub": an_archive(0)})
     published = hub.publish({"book.epub": an_archive(1)})
 
-    assert [frame.needs for frame in hub.press.open_route("moe", "maths", 1).opened.index.frames] == [NEEDS_ZLIB]
+    assert [frame.needs for frame in hub.press.open_route("moe", "maths", Start(1)).opened.index.frames] == [NEEDS_ZLIB]
     assert published.costs["from-1"][1] < 5_000 < len(an_archive(1)) / 4

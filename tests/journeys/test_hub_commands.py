@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from alforja_packaging import jpegs
 from tests.journeys.world import BIN, HubAt, Tree, run, write_tree
 
 
@@ -88,10 +89,11 @@ def test_a_publish_in_haste_is_right_and_larger(hub: HubAt, tmp_path: Path) -> N
     took = time.monotonic() - began
     write_tree(tmp_path / "tree", slow_tree() | {"new.html": b"one page more"})
     hub("import", tmp_path / "tree", "--course", "maths", "--as", "folder")
-    unhurried = hub("publish", "maths", "--json").json["costs"]["install"]["total"]
+    said = hub("publish", "maths", "--json").json
 
     assert took < 30
-    assert unhurried < 0.95 * hasty
+    assert said["costs"]["install"]["total"] < 0.95 * hasty
+    assert said["jpeg_xl"] is jpegs.available()
 
 
 def small_tree(edit: int) -> Tree:

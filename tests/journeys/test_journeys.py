@@ -74,6 +74,38 @@ def test_install_update_and_skipping_releases_over_http(hub: HubAt, node: NodeAt
         assert link.down + link.up - sum(before) < 300
 
 
+def test_a_school_that_holds_one_course_pays_little_for_another_that_is_much_alike(
+    hub: HubAt, node: NodeAt, tmp_path: Path
+) -> None:
+    other = later_tree(2) | {"water/own.md": b"# Only here\n\nA page of the second course.\n"}
+    hub.publish("maths", first_tree())
+    costs = hub.publish("maths-north", other)["costs"]
+    assert list(costs) == ["install", "from-maths.1"]
+    hub.publish("fire-alone", {"page.md": random.Random(9).randbytes(50_000)})
+    assert list(hub("cost", "fire-alone", "--json").json) == ["install"]
+    explained = hub("cost", "maths-north", "--from", "maths.1", "--json").json
+    assert (explained["from"], explained["bytes"]) == ("maths.1", costs["from-maths.1"]["total"])
+
+    with hub.serving() as address:
+        fresh = NodeAt(tmp_path / "fresh").join(hub, address, "maths-north")
+        assert fresh.sync()["received"] > 150_000
+        node.join(hub, address, "maths")
+        node.sync()
+        node("subscribe", "moe/maths-north")
+        second = node.sync()
+        assert (second["activated"], second["errors"]) == (["moe/maths-north.1"], [])
+        assert second["received"] < 4_000
+        assert node.tree("maths-north") == fresh.tree("maths-north") == other
+        assert node.tree("maths") == first_tree()
+
+        # From then on it is a course like any other, and the next release of either is an update of its own.
+        node("unsubscribe", "moe/maths")
+        hub.publish("maths-north", other | {"water/own.md": b"# Only here\n\nChanged.\n"})
+        third = node.sync()
+        assert third["activated"] == ["moe/maths-north.2"]
+        assert third["received"] < 3_000
+
+
 def test_a_sync_cut_at_many_bytes_loses_none(hub: HubAt, node: NodeAt) -> None:
     hub.publish("maths", first_tree())
     with hub.serving() as address:

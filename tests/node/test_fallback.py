@@ -1,13 +1,27 @@
 """A pack that is broken at its source is left, and the course comes another way; nothing that verified comes twice."""
 
+import io
 import random
+import zipfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from alforja_hub import build
+from alforja_node import planner
+from alforja_node.abilities import Ability
 from alforja_packaging import seal
-from alforja_packaging.frames import KINDS, PLAIN, PREFIX, Frame
+from alforja_packaging.frames import (
+    KINDS,
+    NEEDS_JPEG_XL,
+    NEEDS_KNOWN,
+    NEEDS_ZLIB,
+    PLAIN,
+    PREFIX,
+    Frame,
+    Needs,
+)
 from alforja_packaging.index import head_length
 from alforja_packaging.patching import make_patch
 from alforja_packaging.seal import Encoding
@@ -15,6 +29,7 @@ from alforja_packaging.unfolding import Unfolded
 from tests.node.test_transfer import a_school, first_tree, second_tree, words
 from tests.simulators.hub import SimulatedHub, Tree
 from tests.simulators.links import CuttingSource
+from tests.simulators.pictures import a_jpeg, needs_jpeg_xl
 
 
 def large_trees() -> tuple[Tree, Tree]:
@@ -275,3 +290,98 @@ async def test_a_route_is_taken_by_whoever_is_able_to(tmp_path: Path) -> None:
         await contact.run()
 
         assert {path.rpartition("/")[2] for path, _, _ in source.streamed} == {"from-1"}
+
+
+def with_pictures(edit: int = 0) -> Tree:
+    """A page, and pictures: one that is edited, one that is not, one in a book, and one that comes with the edit."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo("text.html"), words(edit, 9_000), zipfile.ZIP_DEFLATED)
+        archive.writestr(zipfile.ZipInfo("cover.jpg"), a_jpeg(10 + edit), zipfile.ZIP_DEFLATED)
+    tree = {"a/page.html": words(9, 9_000), "a/same.jpg": a_jpeg(1), "a/edited.jpg": a_jpeg(2 + edit)}
+    return tree | {"a/book.epub": file.getvalue()} | ({"b/new.jpg": a_jpeg(5)} if edit else {})
+
+
+def only(known: Needs) -> Ability:
+    return lambda asked: asked & known
+
+
+@pytest.fixture
+def no_pack_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "CHOICES_MIN_BYTES", 0)
+    monkeypatch.setattr(build, "OPENING_BYTES", 0)
+    monkeypatch.setattr(planner, "OPENING_BYTES", 0)
+
+
+@needs_jpeg_xl
+@pytest.mark.usefixtures("no_pack_is_small")
+async def test_whoever_can_undo_jpeg_xl_fetches_less_and_all_others_come_to_the_same(tmp_path: Path) -> None:
+    hub = SimulatedHub(tmp_path / "hub", able=NEEDS_KNOWN)
+    received: dict[Needs, list[int]] = {NEEDS_ZLIB: [], NEEDS_KNOWN: []}
+    for edit in range(2):
+        held = hub.manifest_of("maths") if edit else None
+        hub.publish("maths", with_pictures(edit))
+        for known, counts in received.items():
+            (tmp_path / str(known)).mkdir(exist_ok=True)
+            async with a_school(tmp_path / str(known), hub) as school:
+                outcome = await school.open(able=only(known)).run()
+                counts.append(outcome.received)
+
+                assert await school.tree() == with_pictures(edit)
+                assert outcome.refused == outcome.errors == []
+
+    needs = [frame.needs for frame in hub.frames("maths", 2, "from-1", held)]
+    assert needs == [NEEDS_KNOWN, NEEDS_ZLIB]
+    for more, less in zip(received[NEEDS_ZLIB], received[NEEDS_KNOWN], strict=True):
+        assert less < more * 0.95
+
+
+@needs_jpeg_xl
+@pytest.mark.usefixtures("no_pack_is_small")
+async def test_pictures_of_a_first_install_live_on_in_later_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seal, "CORE_FRAME_BYTES", 1)
+    hub = SimulatedHub(tmp_path / "hub", able=NEEDS_KNOWN)
+    hub.publish("maths", with_pictures())
+    hub.publish("maths", with_pictures(1))
+    frames = hub.frames("maths", 2, "install")
+
+    assert {frame.needs for frame in frames if frame.pack == 1} == {0, NEEDS_JPEG_XL}
+    assert {frame.needs for frame in frames if frame.pack == 0} == {0, NEEDS_JPEG_XL, NEEDS_KNOWN}
+    for known in (0, NEEDS_ZLIB, NEEDS_KNOWN):
+        (tmp_path / str(known)).mkdir()
+        async with a_school(tmp_path / str(known), hub) as school:
+            outcome = await school.open(able=only(known)).run()
+
+            assert await school.tree() == with_pictures(1)
+            assert outcome.refused == outcome.errors == []
+
+
+@needs_jpeg_xl
+@pytest.mark.usefixtures("no_pack_is_small")
+async def test_a_broken_frame_of_pictures_is_left_for_the_first_install(tmp_path: Path) -> None:
+    hub = SimulatedHub(tmp_path / "hub", able=NEEDS_KNOWN)
+    hub.publish("maths", with_pictures())
+    async with a_school(tmp_path, hub) as school:
+        await school.contact()
+        held = hub.manifest_of("maths")
+        hub.publish("maths", with_pictures(1))
+        broken = hub.frames("maths", 2, "from-1", held)[0]
+        damage(hub.pack("maths", 2, "from-1"), broken)
+        outcome = await school.contact()
+
+        assert broken.needs & NEEDS_JPEG_XL
+        assert await school.tree() == with_pictures(1)
+        assert len(outcome.refused) == 1
+        assert outcome.errors == []
+
+
+@needs_jpeg_xl
+async def test_a_small_update_comes_whole_so_it_has_no_choices(tmp_path: Path) -> None:
+    hub = SimulatedHub(tmp_path / "hub", able=NEEDS_KNOWN)
+    hub.publish("maths", {"a/page.html": words(9, 9_000)})
+    held = hub.manifest_of("maths")
+    hub.publish("maths", {"a/page.html": words(9, 9_000), "b/new.jpg": a_jpeg(1)})
+
+    assert [frame.needs for frame in hub.frames("maths", 2, "from-1", held)] == [0]

@@ -23,6 +23,7 @@ from alforja_packaging.course import Course
 from alforja_packaging.files import make_files
 from alforja_packaging.frames import Frame, Piece
 from alforja_packaging.index import Index, Opened
+from alforja_packaging.layout import Start
 from alforja_packaging.manifest import Skeleton
 
 NO_FILES = Skeleton("moe", 2, Course("maths", {}), make_files([]).table)
@@ -36,14 +37,14 @@ def an_offer(course: str, release: int = 2) -> Offer:
 def ways(draw: st.DrawFn, course: str = "maths") -> Way:
     lengths = draw(st.lists(st.integers(1, 5_000), min_size=1, max_size=8))
     head = draw(st.integers(1, 400))
-    hop = Hop(an_offer(course), draw(st.sampled_from([None, 1])), head, head + sum(lengths))
+    hop = Hop(an_offer(course), draw(st.sampled_from([None, Start(1)])), head, head + sum(lengths))
     if draw(st.booleans()):
         return Way(hop, Have(head=draw(st.integers(0, head - 1))))
     frames, at = [], head
     for number, length in enumerate(lengths):
         frames.append(Frame("plain", 0, at, length, (Piece(number, 0, 10),)))
         at += length
-    opened = Opened(Index(hop.from_release, tuple(frames)), NO_FILES, b"", frozenset(), head, 0)
+    opened = Opened(Index(1 if hop.start else None, tuple(frames)), NO_FILES, b"", frozenset(), head, 0)
     done = frozenset(draw(st.sets(st.integers(0, len(frames) - 1))))
     arrived = {
         number: draw(st.integers(0, frame.length - 1)) for number, frame in enumerate(frames) if number not in done
@@ -163,7 +164,7 @@ def test_a_run_is_one_contiguous_range_of_one_pack(world: tuple[Way, ...], budge
 
 
 def test_a_small_update_comes_whole_with_its_index() -> None:
-    hop = Hop(an_offer("maths"), 1, 300, 9_000)
+    hop = Hop(an_offer("maths"), Start(1), 300, 9_000)
 
     assert plan_contact([Way(hop, Have())], None) == (Open(hop, 0, 8_999),)
 
@@ -181,7 +182,7 @@ def test_a_small_very_first_install_comes_whole_with_its_index() -> None:
 
 
 def test_frames_that_are_not_taken_are_neither_planned_nor_waited_for() -> None:
-    hop = Hop(an_offer("maths"), 1, 100, 400)
+    hop = Hop(an_offer("maths"), Start(1), 100, 400)
     frames = tuple(Frame("plain", 0, 100 + 100 * number, 100, (Piece(number // 2, 0, 10),)) for number in range(3))
     opened = Opened(Index(1, frames), NO_FILES, b"", frozenset(), 100, 0)
     way = Way(hop, Have(100, frozenset(), {1: 0, 2: 0}), opened, (1,), (2,))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from alforja_hub import build, choosing
 from alforja_node.offers import REQUEST_COST_BYTES
 from alforja_node.planner import OPENING_BYTES
 from alforja_node.session import NEXT, State, pause_s
@@ -23,6 +24,7 @@ from alforja_packaging import (
     files,
     framecolumns,
     index,
+    jpegs,
     jsondelta,
     layout,
     manifest,
@@ -192,6 +194,19 @@ def test_the_protocol_states_what_the_planner_counts_with() -> None:
     assert f"plans count {REQUEST_COST_BYTES}" in PROTOCOL
     assert f"reaches to {OPENING_BYTES // 1024} KiB" in " ".join(PROTOCOL.split())
     assert CORE_FRAME_BYTES < OPENING_BYTES * 8
+
+
+def test_the_format_states_when_a_content_is_given_more_than_once() -> None:
+    stated = " ".join(FORMAT.split())
+
+    assert build.OPENING_BYTES == OPENING_BYTES
+    assert f"smaller by {choosing.WORTH * 100:.0f} %" in stated
+    assert f"less than {build.OPENING_BYTES // 1024} KiB, and updates" in stated
+    assert f"updates of less than {build.CHOICES_MIN_BYTES // 1024} KiB" in stated
+    assert f"have at most {jpegs.JPEG_MAX_BYTES // 2**20} MiB each" in stated
+    for bounds in (jpegs._RESTORE, jpegs._PROOF):
+        assert f"{bounds.memory_bytes // 2**20} MiB" in stated
+        assert f"{bounds.cpu_s} seconds" in stated
 
 
 def test_the_diagram_is_drawn_from_the_table() -> None:

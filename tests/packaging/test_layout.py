@@ -98,7 +98,9 @@ def test_a_bundle_path_is_read_back(publisher: str, course: str, release: int) -
 
     assert layout.parse_bundle_path(path) == (publisher, course, release)
     assert layout.check_pack_name(f"{layout.bundle_name(course, release)}/install")
-    assert layout.check_pack_name(f"{layout.bundle_name(course, release)}/{layout.update_name(release)}")
+    for start in (layout.Start(release), layout.Start(release, course)):
+        assert layout.check_pack_name(f"{layout.bundle_name(course, release)}/{layout.update_name(start)}")
+        assert layout.parse_start(str(start)) == start
 
 
 @given(st.text(st.sampled_from("bundles/moe.17%-\n\0A"), max_size=24))

@@ -232,6 +232,35 @@ def test_kept_frames_are_wholly_of_use(history: list[Tree]) -> None:
     assert all(base.content in given_numbers for frame in kept for base in frame.bases)
 
 
+def test_one_changed_file_leaves_all_but_two_frames_of_an_older_update_as_they_were() -> None:
+    def course(edition: int, changed: int) -> Tree:
+        return {
+            f"{n:03}/page.html": some_bytes(
+                1000 * edition + 10_000 * (n == changed) + n, 30 + 13 * n % 90 + 60 * (n == changed)
+            )
+            for n in range(200)
+        }
+
+    def jobs(tree: Tree) -> set[object]:
+        held, manifest = numbered([course(0, -1), tree])
+        both = [content.digest for one in (held, manifest) for content in one.contents]
+        known = contents_of(course(0, -1), tree)
+        return {
+            (
+                tuple((manifest.contents[one.content].digest, one.offset) for one in draft.outputs),
+                tuple((both[one.content], one.offset) for one in draft.bases),
+            )
+            for draft in seal.plan_update(manifest, held, features_in(known))
+        }
+
+    before = jobs(course(1, -1))
+    for changed in (0, 3, 71, 150, 199):
+        after = jobs(course(1, changed))
+
+        assert len(before) > 10
+        assert len(after - before) <= 2, changed
+
+
 # Encoding
 
 

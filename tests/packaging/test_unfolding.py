@@ -9,12 +9,14 @@ import zlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alforja_packaging import patch
-from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB
+from alforja_packaging import jpegs, patch, seal
+from alforja_packaging.covers import Match
+from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_KNOWN, NEEDS_ZLIB
 from alforja_packaging.patch import InMemory
-from alforja_packaging.patching import make_patches
-from alforja_packaging.streams import Tokens, Zlib
-from alforja_packaging.unfolding import Unfolded, unfold
+from alforja_packaging.patching import make_jpeg_patch, make_patches
+from alforja_packaging.streams import Jpeg, Tokens, Zlib
+from alforja_packaging.unfolding import JPEGS_WORTH, Unfolded, unfold
+from tests.simulators.pictures import a_jpeg, needs_jpeg_xl
 
 WORDS = [b"water", b"well", b"river", b"rain", b"cloud", b"school", b"bread", b"house"]
 
@@ -108,6 +110,53 @@ def test_what_a_patch_needs_is_what_its_closings_are() -> None:
     assert unfolded.needs == NEEDS_ZLIB
     assert Unfolded(b"").needs == 0
     assert not unfolded.needs & NEEDS_JPEG_XL
+
+
+def halved(jpeg: bytes) -> bytes:
+    """Stands for a transcode, where it need not be undone."""
+    return jpeg[: len(jpeg) // 2]
+
+
+@needs_jpeg_xl
+def test_pictures_travel_as_jpeg_xl_inside_archives_too() -> None:
+    picture = a_jpeg(1)
+    for output, needs in ((picture, NEEDS_JPEG_XL), (a_zip({"a.html": text(1, 99), "a.jpg": picture}), NEEDS_KNOWN)):
+        closed = min(made.data for made in make_patches(output, []))
+        made = make_jpeg_patch(output, [b"of no use"], jpegs.transcode)
+
+        assert made is not None
+        assert made.needs == needs
+        assert made.bases == ()
+        assert len(made.data) < len(closed)
+
+
+def test_a_picture_that_is_held_is_copied_and_a_few_among_much_else_are_left_alone() -> None:
+    asked = []
+
+    def transcode(jpeg: bytes) -> bytes:
+        asked.append(jpeg)
+        return halved(jpeg)
+
+    picture = a_jpeg(1)
+    noise = random.Random(1).randbytes(JPEGS_WORTH * len(picture))
+    whole = Match(0, 0, len(picture))
+
+    assert make_jpeg_patch(picture, [picture], transcode) is None
+    assert make_jpeg_patch(noise + picture, [], transcode) is None
+    assert make_jpeg_patch(text(1, 99), [], transcode) is None
+    assert not asked
+    assert unfold(picture + noise[:999], [whole], picture, transcode=transcode).closings == ()
+    assert [type(closing.method) for closing in unfold(picture, [], b"", transcode=transcode).closings] == [Jpeg]
+    assert asked == [picture]
+
+
+def test_what_does_not_come_back_or_is_made_in_haste_is_no_frame() -> None:
+    able = NEEDS_KNOWN
+
+    assert seal.encode(a_jpeg(1), [], able=able, transcode=halved) == seal.NO_USE
+    assert seal.encode(a_jpeg(1), [], able=able, transcode=lambda _: None) == seal.NO_USE
+    assert seal.encode(a_jpeg(1), [], able=able, transcode=jpegs.transcode, level=3) == seal.NO_USE
+    assert seal.encode(a_jpeg(1), [], able=able) == seal.NO_USE
 
 
 @given(st.integers(0, 30), st.integers(1, 9), st.integers(1, 9), st.binary(max_size=40))

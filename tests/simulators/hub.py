@@ -9,7 +9,7 @@ from typing import Any
 from alforja_hub.build import Builder, Kept, kept_frames, write_pack
 from alforja_node.offers import Offer
 from alforja_packaging.course import Course, Lesson, Section
-from alforja_packaging.frames import Frame
+from alforja_packaging.frames import NEEDS_ZLIB, Frame, Needs
 from alforja_packaging.index import parse_head, sign_name
 from alforja_packaging.layout import bundle_path, file_path, part_of, path_key
 from alforja_packaging.manifest import File, Manifest
@@ -30,10 +30,12 @@ class InlineExecutor(Executor):
 class SimulatedHub:
     """Publishes trees into a repository folder. A lesson is a top-level folder of the tree."""
 
-    def __init__(self, root: Path, publisher: str = "moe") -> None:
+    def __init__(self, root: Path, publisher: str = "moe", able: Needs = NEEDS_ZLIB) -> None:
         self.repository, self.publisher = root / "repository", publisher
         self._files = root / "files"
-        self._builder = Builder(lambda digest: self._files / file_path(digest), root / "cache", InlineExecutor())
+        self._builder = Builder(
+            lambda digest: self._files / file_path(digest), root / "cache", InlineExecutor(), able=able
+        )
         self._releases: dict[str, list[tuple[Manifest, Offer]]] = {}
 
     @property

@@ -12,9 +12,24 @@ from alforja_hub.features import FeatureShelf
 from alforja_hub.publish import Press
 from alforja_hub.settings import HubSettings
 from alforja_packaging.console import in_words, json_option, say_json, say_table
+from alforja_packaging.errors import FormatError
+from alforja_packaging.layout import Start, parse_start
 
 _ROWS_SHOWN = 40  # on a terminal: two screens; a pipe and --json get all
 _HEADER = ("file", "bytes", "size", "why")
+
+
+class StartOption(click.ParamType[Start]):
+    """A release, by its number or as `algebra.3`."""
+
+    name = "release"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Start:
+        """Read one. Raises BadParameter."""
+        try:
+            return value if isinstance(value, Start) else parse_start(str(value))
+        except FormatError:
+            self.fail(f"{value!r} is not a release: give a number, or for another course `COURSE.NUMBER`", param, ctx)
 
 
 @click.command()
@@ -23,15 +38,16 @@ _HEADER = ("file", "bytes", "size", "why")
 @click.option(
     "--from",
     "start",
-    type=click.IntRange(1),
+    type=StartOption(),
     metavar="RELEASE",
-    help="Explain it for a school that holds this release; by default the one before.",
+    help="Explain it for a school that holds this release; by default the one before. "
+    "Of another course, as in `algebra.3`.",
 )
 @click.option("--install", is_flag=True, help="Explain it for a school that holds nothing yet.")
 @json_option
 @click.pass_obj
 def command(
-    settings: HubSettings, course: str, explained: bool, start: int | None, install: bool, as_json: bool
+    settings: HubSettings, course: str, explained: bool, start: Start | None, install: bool, as_json: bool
 ) -> None:
     """Show how many bytes the newest release of COURSE costs a school.
 
@@ -40,10 +56,10 @@ def command(
 
     With --explain, --from or --install, one line for each file that costs anything:
     new, changed, or the same content under another name; carried whole, or patched
-    from files the school holds. Files travel several in one frame, so a file's
-    bytes are an estimate: the frame's, shared out by what each file takes by itself
-    when it is compressed quickly (zstd level 3) against what it is patched from. The
-    sum is exact.
+    from files the school holds, or opened, as the frame itself says. Files travel
+    several in one frame, so a file's bytes are an estimate: the frame's, shared out
+    by what is new in each when that is compressed quickly (zstd level 3). The sum is
+    exact.
     """
     if install and start is not None:
         raise click.UsageError("--from and --install ask for two different schools; give one of them")
@@ -61,21 +77,30 @@ def command(
 
 
 def _explain(
-    settings: HubSettings, press: Press, publisher: str, course: str, start: int | None, *, install: bool, as_json: bool
+    settings: HubSettings,
+    press: Press,
+    publisher: str,
+    course: str,
+    start: Start | None,
+    *,
+    install: bool,
+    as_json: bool,
 ) -> None:
     workspace = open_workspace(settings)
     if start is None and not install:
         start = press.newest_start(publisher, course)
     route = press.open_route(publisher, course, start)
     features = FeatureShelf(workspace.path_of, settings.cache / "features")
-    found = explain(route.manifest, route.held, route.opened, workspace.path_of, features.of)
+    found = explain(
+        route.manifest, route.held, route.opened, workspace.path_of, features.of, read_frame=route.read_frame
+    )
     sums = [
         {"reason": reason, "how": how, "files": files, "bytes": cost}
         for (reason, how), (files, cost) in found.sums().items()
     ]
     if as_json:
         say_json({
-            "course": course, "from": found.start, "to": found.release, "bytes": found.total,
+            "course": course, "from": None if start is None else str(start), "to": found.release, "bytes": found.total,
             "index_bytes": found.head, "sums": sums, "hints": list(found.hints),
             "files": [
                 {
@@ -86,7 +111,7 @@ def _explain(
             ],
         })  # fmt: skip
         return
-    way = "first install" if found.start is None else f"update from release {found.start}"
+    way = "first install" if start is None else f"update from release {start}"
     click.echo(f"{course}: release {found.release}, {way}: {in_words(found.total)}, {found.total} bytes\n")
     say_table(
         [

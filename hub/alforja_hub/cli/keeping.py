@@ -87,7 +87,7 @@ def as_fields(plan: Tidying, dropped: Sequence[Update]) -> dict[str, Any]:
         },
         "pack_bytes": plan.offered.size,
         "over_bytes": plan.over,
-        "dropped": [{"from": one.start, "to": one.end, "bytes": one.size} for one in dropped],
+        "dropped": [{"from": str(one.start), "to": one.end, "bytes": one.size} for one in dropped],
         "removed": [{"file": one.name, "bytes": one.size} for one in plan.remove],
         "waiting": [{"file": one.name, "bytes": one.size, "until": one.until.isoformat()} for one in plan.waiting],
     }  # fmt: skip

@@ -7,8 +7,9 @@ import click
 from alforja_hub.cli.common import COURSE, now, one_change_at_a_time, open_authority, open_workspace, owner_of
 from alforja_hub.cli.keeping import as_fields, say_tidied
 from alforja_hub.settings import HubSettings
+from alforja_hub.sweeping import Sweep, Sweeper
 from alforja_hub.upkeep import Tidying, Upkeep
-from alforja_packaging.console import json_option, say_json
+from alforja_packaging.console import in_words, json_option, say_json
 
 
 @click.command()
@@ -31,7 +32,9 @@ def command(settings: HubSettings, courses: tuple[str, ...], grace: int | None, 
     one that reads an older stick or mirror, still finds it. Courses with a bound
     (see `publish --keep-bytes`) stop offering their oldest updates when above it.
 
-    Publishing does the same for its course. Run this from a timer, once a day.
+    Publishing does the same for its course. Run this from a timer, once a day: it
+    also removes imported files that no draft and no release names any more, after
+    the same grace, and keeps what can be computed again (`cache/`) below 4 GiB.
     """
     workspace, authority = open_workspace(settings), open_authority(settings)
     upkeep = Upkeep(settings, authority)
@@ -45,16 +48,31 @@ def command(settings: HubSettings, courses: tuple[str, ...], grace: int | None, 
             if not dry_run:
                 upkeep.carry_out(plan)
             plans.append(plan)
+        sweeper = Sweeper(settings, workspace, upkeep)
+        sweep = sweeper.plan(now(), grace)
+        if not dry_run:
+            sweeper.carry_out(sweep)
     if as_json:
         say_json([{"publisher": plan.publisher, "course": plan.course, **as_fields(plan, plan.drop)} for plan in plans])
         return
     for plan in plans:
         say_tidied(plan, plan.drop, planned=dry_run)
-    _say_rest(plans)
+    _say_swept(sweep, planned=dry_run)
+    _say_rest(plans, sweep)
 
 
-def _say_rest(plans: list[Tidying]) -> None:
-    if not any(plan.drop or plan.remove or plan.waiting for plan in plans):
+def _say_swept(sweep: Sweep, *, planned: bool) -> None:
+    would = "would remove" if planned else "removed"
+    if sweep.remove:
+        size = in_words(sum(one.size for one in sweep.remove))
+        click.echo(f"workspace: {would} {len(sweep.remove)} files that no draft and no release names ({size})")
+    if sweep.cached:
+        size = in_words(sum(one.size for one in sweep.cached))
+        click.echo(f"cache: {would} {len(sweep.cached)} entries that were of no use for longest ({size})")
+
+
+def _say_rest(plans: list[Tidying], sweep: Sweep) -> None:
+    if not (sweep.remove or sweep.cached or any(plan.drop or plan.remove or plan.waiting for plan in plans)):
         click.echo("nothing to remove")
     ahead = max((plan.lapses.newest for plan in plans if plan.lapses.newest), default=None)
     if ahead and ahead > now():

@@ -6,16 +6,19 @@ from pathlib import Path
 
 from alforja_hub.explain.hints import Difference, compare, make_hints
 from alforja_hub.explain.rows import Explained, Row, Weighed, make_rows
+from alforja_hub.explain.tracing import trace
 from alforja_packaging import codec
 from alforja_packaging.errors import StoreError
 from alforja_packaging.frames import Frame, Piece
 from alforja_packaging.index import Opened
 from alforja_packaging.manifest import File, Manifest
+from alforja_packaging.patch import InMemory, open_patch
 from alforja_packaging.seal import FeaturesOf
 from alforja_packaging.similarity import Candidate, Features, Pool
 
 _QUICK = {"compression_level": 3, "checksum_flag": 0, "content_size_flag": 0, "enable_long_distance_matching": 0}
 _PREFIX_MAX_BYTES = 8 * 2**20
+_TOLD_BYTES = 4  # that a recipe takes for a cover or a closing
 _FEW_BASES = 3  # are all shown without asking which of them serve
 _WORTH = 64  # as in an update: a base serves for one byte in so many of its own
 _COMPARED_MAX_BYTES = 2**20
@@ -27,12 +30,19 @@ def explain(
     opened: Opened,
     path_of: Callable[[bytes], Path],
     features_of: FeaturesOf,
+    *,
+    read_frame: Callable[[Frame], bytes],
 ) -> Explained:
     """Say what a pack costs a school, file by file. Raises StoreError when a file is missing in the workspace."""
-    contents = Contents(manifest, held, path_of, features_of)
+    contents = Contents(manifest, held, path_of, features_of, read_frame)
     rows = make_rows(manifest, held, opened.index, contents.weigh)
     plain = Explained(held.release if held else None, manifest.release, opened.head_length, tuple(rows))
     return replace(plain, hints=tuple(make_hints(rows, list(contents.differences(rows)), plain.total)))
+
+
+def _quick_size(data: bytes, prefix: bytes = b"") -> int:
+    empty = len(codec.compress(b"", options=_QUICK))
+    return max(len(codec.compress(data, prefix=prefix, options=_QUICK)) - empty, 1 if data else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +53,34 @@ class Contents:
     held: Manifest | None
     path_of: Callable[[bytes], Path]
     features_of: FeaturesOf
+    read_frame: Callable[[Frame], bytes]
 
     def weigh(self, frame: Frame) -> Sequence[Weighed]:
-        """Weigh each output by what it takes alone: zstd's level 3, with the bases that serve it as prefix.
+        """Weigh each output by what it takes alone.
 
-        What serves a file is the held content of its own path if the frame has it,
-        else what resembles it.
+        Of a patch that is what the patch itself says of it: what is new packed quickly,
+        and a few bytes for whatever is copied; the bases are those it is copied from. Of
+        other kinds it is zstd's level 3, with the bases that serve it as prefix: the held
+        content of its own path if the frame has it, else what resembles it.
         """
+        if frame.kind == "patch":
+            return list(self._trace(frame))
         ranked = self._ranking(frame)
         return [self._weigh(piece, frame, ranked) for piece in frame.outputs]
+
+    def _trace(self, frame: Frame) -> Iterator[Weighed]:
+        outputs = [self._read(piece, new=True) for piece in frame.outputs]
+        bases = b"".join(self._read(base) for base in frame.bases)
+        packed = InMemory(self.read_frame(frame))
+        output = b"".join(outputs)
+        opened = open_patch(packed, InMemory(bases), len(output), f"release {self.manifest.release}: a frame")
+        sizes, base_sizes = [one.length for one in frame.outputs], [one.length for one in frame.bases]
+        for traced in trace(opened, output, sizes, base_sizes):
+            serving = [place for place, count in traced.copied.items() if count * _WORTH >= traced.plain]
+            numbers = dict.fromkeys(frame.bases[place].content for place in serving)
+            said = _TOLD_BYTES * (traced.covers + traced.closings)
+            new = sum(_quick_size(b"".join(run)) for run in (traced.literals, traced.differences))
+            yield Weighed(said + new, tuple(numbers), opened=traced.closings > 0)
 
     def _weigh(self, piece: Piece, frame: Frame, ranked: Callable[[Piece], Sequence[Piece]]) -> Weighed:
         serving = self._own(piece, frame) or ranked(piece)
@@ -60,9 +89,7 @@ class Contents:
             return Weighed(1, numbers)
         data = self._read(piece, new=True)
         prefix = b"".join(self._read(base) for base in serving)[:_PREFIX_MAX_BYTES]
-        empty = len(codec.compress(b"", options=_QUICK))
-        size = len(codec.compress(data, prefix=prefix, options=_QUICK)) - empty
-        return Weighed(max(size, 1 if data else 0), numbers)
+        return Weighed(_quick_size(data, prefix), numbers)
 
     def _own(self, piece: Piece, frame: Frame) -> list[Piece]:
         """The bases that are the held content of the piece's own path."""

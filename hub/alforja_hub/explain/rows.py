@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from alforja_packaging.frames import Frame
-from alforja_packaging.index import Index
-from alforja_packaging.layout import is_text
+from alforja_packaging.index import Index, met_by_all
 from alforja_packaging.manifest import File, Manifest
 
 Reason = Literal["new", "changed", "moved", "copied"]
@@ -19,10 +18,14 @@ How = Literal["whole", "patched", "opened", ""]
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """What one piece of a frame weighs beside the others, and the bases that serve it, as numbers of contents."""
+    """What one piece of a frame weighs beside the others, and the bases that serve it, as numbers of contents.
+
+    `opened`: a stream inside it is packed again.
+    """
 
     weight: int
     bases: tuple[int, ...] = ()
+    opened: bool = False
 
 
 Weigh = Callable[[Frame], Sequence[Weighed]]
@@ -92,29 +95,19 @@ def apportion(total: int, weights: Sequence[int]) -> list[int]:
     return shares
 
 
-def how_of(frame: Frame, path: str) -> How:
-    """Tell from a frame alone how it carries the file of a path: opened, patched, or whole.
-
-    A frame that has needs packs streams again, so what was packed in it is opened.
-    Text holds none.
-    """
-    if frame.needs and not is_text(path):
-        return "opened"
-    return "patched" if frame.bases else "whole"
-
-
 def make_rows(manifest: Manifest, held: Manifest | None, index: Index, weigh: Weigh) -> list[Row]:
     """List all files that differ from the held release, the dearest first. Their costs add up to that of all frames."""
+    free = met_by_all(update=held is not None)
     given: dict[int, _Given] = {}
     for frame in index.frames:
-        if held is None and frame.needs:
-            continue  # of a first install it is told what it costs whoever can do least
+        if frame.needs & ~free:
+            continue  # it is told what a release costs whoever can do least
         weighed = weigh(frame)
         shares = apportion(frame.length, [one.weight for one in weighed])
         for piece, one, share in zip(frame.outputs, weighed, shares, strict=True):
             content = given.setdefault(piece.content, _Given())
             content.cost += share
-            content.opened |= how_of(frame, manifest.contents[piece.content].path) == "opened"
+            content.opened |= one.opened
             content.bases.update(dict.fromkeys(one.bases))
     rows = [
         _row(manifest, held, file, given.get(manifest.number_of[file.digest], _Given()))

@@ -168,7 +168,7 @@ def _jobs_of(way: Way, own: Sequence[Wish], wishes: Wishes, outlook: Outlook) ->
     wanted = Wanted()
     if own or way.urgency.exam:
         wanted = want(own, tuple(part.lesson for part in parts if part.kind is Kind.CORE), way.urgency.exam)
-    skipped = (Kind.RICH, Kind.MORE) if wishes.variant == "lite" and way.hop.from_release is None else ()
+    skipped = (Kind.RICH, Kind.MORE) if wishes.variant == "lite" and not way.served else ()
     for part in parts:
         missing = way.missing(part)
         if missing and part.kind not in skipped:

@@ -186,10 +186,11 @@ class Arrival:
     def _part(self, done: set[int]) -> tuple[Frames, Frames, tuple[Part, ...], Mapping[int, Frames]]:
         """Tell which frames are for which part of which lesson; without a manifest they all come together."""
         core, rest = part_frames(self.opened, self.frames, done, self._cores())
+        older = self._held if self._held and self._held.course.id == self.hop.offer.course else None
         if self.manifest is None:
-            return core, rest, (Part("", 0, Kind.CORE, self.frames, in_use=True),), {}
+            return core, rest, (Part("", 0, Kind.CORE, self.frames, in_use=older is not None),), {}
         givers = Givers(self.opened, self.frames)
-        in_use = {lesson.id for lesson in self._held.course.lessons()} if self._held else ()
+        in_use = {lesson.id for lesson in older.course.lessons()} if older else ()
         return core, rest, make_parts(self.manifest, givers, in_use), givers.under()
 
     def _cores(self) -> Iterator[frozenset[int]]:

@@ -6,6 +6,7 @@ remain. Whatever goes wrong with one course leaves the others alone.
 
 import asyncio
 from collections import Counter
+from collections.abc import Container
 
 from alforja_node import disk
 from alforja_node.digests import DigestSet
@@ -17,7 +18,7 @@ from alforja_node.transfer.arrival import Arrival, DamagedBase, Means, Taken, he
 from alforja_node.transfer.outcome import Outcome
 from alforja_node.usable import UsableLessons
 from alforja_packaging.errors import AlforjaError, FormatError, LinkError, VerifyError
-from alforja_packaging.layout import bundle_path, parse_bundle_path
+from alforja_packaging.layout import Start, bundle_path, parse_bundle_path
 from alforja_packaging.manifest import Manifest
 
 _TRIES = 2  # what is broken is fetched once more: it may have been damaged on the way
@@ -85,11 +86,11 @@ class Intake:
 
     async def _next_hop(self, offer: Offer) -> Hop | None:
         """Choose the next pack on the way to an offer; None when it is there already, or cannot be reached."""
-        whole = await self._find_whole(offer)
-        if offer.release in whole:  # cut off just before it was activated
+        hops = hops_towards(offer, self._offers)
+        whole = await self._find_whole(offer, {hop.start for hop in hops})
+        if Start(offer.release) in whole:  # cut off just before it was activated
             await self._make_active(offer, await asyncio.to_thread(self._store.get_manifest, offer.bundle))
             return None
-        hops = hops_towards(offer, self._offers)
         able = self._means.able(needs_of(hops))
         route = cheapest_route(
             offer, [hop for hop in hops if not hop.needs & ~able and hop.pack not in self._set_aside], whole
@@ -103,17 +104,20 @@ class Intake:
         self.give_up(offer.key, reason or LinkError(f"{describe(offer)}: no way to it is on offer"))
         return None
 
-    async def _find_whole(self, offer: Offer) -> frozenset[int]:
-        """The kept releases of a course of which every file is held."""
-        known = {one.bundle: one for one in await self._ledger.releases() if one.key == offer.key}
-        signed = {one.bundle: one.manifest_digest for one in self._offers if one.key == offer.key}
+    async def _find_whole(self, offer: Offer, starts: Container[Start | None]) -> frozenset[Start]:
+        """The kept releases of which every file is held: of a course, and of other courses those among `starts`."""
+        known = {one.bundle: one for one in await self._ledger.releases()}
+        signed = {one.bundle: one.manifest_digest for one in self._offers}
         whole = set()
         for bundle in await asyncio.to_thread(self._store.manifests):
             publisher, course, release = parse_bundle_path(bundle)
+            start = Start(release, "" if course == offer.course else course)
+            if publisher != offer.publisher or (start.course and start not in starts):
+                continue
             row = known.get(bundle)
             digest = signed.get(bundle) or (row.digest if row else None)
-            if (publisher, course) == offer.key and await self._is_whole(bundle, digest, row):
-                whole.add(release)
+            if await self._is_whole(bundle, digest, row):
+                whole.add(start)
         return frozenset(whole)
 
     async def _is_whole(self, bundle: str, digest: bytes | None, row: Release | None) -> bool:
@@ -139,8 +143,8 @@ class Intake:
         """Open an index that has arrived; None when it is broken."""
         try:
             held = None
-            if hop.from_release is not None:
-                bundle = bundle_path(*hop.offer.key, hop.from_release)
+            if hop.start is not None:
+                bundle = bundle_path(hop.offer.publisher, hop.start.course or hop.offer.course, hop.start.release)
                 held = await asyncio.to_thread(self._store.get_manifest, bundle)
             arrival = await asyncio.to_thread(open_arrival, self._store, self._means, hop, held)
         except (VerifyError, FormatError) as error:
