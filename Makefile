@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 GATES := lint-style lint-format lint-types lint-imports
 
-.PHONY: help venv pins lint $(GATES) test demo bench bench-wire bench-tools fuzz clean
+.PHONY: help venv pins lint $(GATES) test demo bench bench-wire bench-tools sim fuzz clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench: $(STAMP) ## measure what is not measured yet, and write docs/benchmarks.m
 
 bench-wire: $(STAMP) ## the same, only bytes beside other tools; ARGS="--row site:v2-v3" for one row
 	ALFORJA_BENCH=$(BENCH) $(PY) -m tests.bench wire $(ARGS)
+
+sim: $(STAMP) ## how schools fare over half a year, by link and policy; ARGS="7 8 --link 2G" for other seeds, one link
+	$(PY) -m tests.simulators $(ARGS)
 
 fuzz: $(STAMP) ## look for bytes that break a reader; ARGS="patches 600" for one of them and so many seconds
 	@[ -x .fuzz/bin/python ] || { $(PY) -m venv .fuzz && .fuzz/bin/python -m pip install --quiet --disable-pip-version-check \

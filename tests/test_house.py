@@ -47,6 +47,7 @@ PLANTS = [
     Plant("pure-packaging", "alforja_packaging.seal", "from os import stat"),
     Plant("pure-node", "alforja_node.offers", "import socket"),
     Plant("pure-node", "alforja_node.planner", "import time"),
+    Plant("pure-node", "alforja_node.planning.order", "import os"),
     Plant("pure-node", "alforja_node.session", "import asyncio"),
     Plant("pure-node", "alforja_node.library.view", "from aiohttp import web"),
     Plant("tuf", "alforja_hub.shelf", "from tuf.api import metadata"),

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +16,13 @@ import aiosqlite
 
 from alforja_node.digests import DigestSet
 from alforja_node.disk import DiskFull
+from alforja_node.planning.forecast import Day
+from alforja_node.planning.wishes import Wish, WishKind
 from alforja_packaging.errors import StoreError
 from alforja_packaging.layout import bundle_path
 
 _ROWS_AT_ONCE = 1024  # a large course has a hundred thousand
+_DAYS_KEPT = 400  # of traffic, over all sources: a year, and what is learnt from
 
 State = Literal["active", "previous", "incoming"]
 
@@ -41,6 +45,18 @@ _MIGRATIONS = [
     create table held (digest blob primary key, size integer not null) strict, without rowid;
     create table damaged (digest blob primary key) strict, without rowid;
     create table contacts (id integer primary key, source text not null, outcome text not null) strict;
+    """,
+    """
+    create table wishes (
+        kind text not null check (kind in ('timetable', 'pin', 'request')),
+        publisher text not null, course text not null, lessons text not null,
+        due text, per_week integer not null, asks integer not null,
+        primary key (kind, publisher, course, lessons)
+    ) strict, without rowid;
+    create table traffic (
+        source text not null, day text not null, moved integer not null, seconds real not null,
+        contacts integer not null, cut integer not null, primary key (source, day)
+    ) strict, without rowid;
     """,
 ]
 
@@ -86,8 +102,47 @@ class Ledger:
     async def unsubscribe(self, publisher: str, course: str) -> None:
         """No longer want a course: it is hidden at once, its files wait for `prune`."""
         async with self._transaction():
-            for table in ("subscriptions", "releases", "refused"):
+            for table in ("subscriptions", "wishes", "releases", "refused"):
                 await self._db.execute(f"delete from {table} where publisher = ? and course = ?", (publisher, course))  # noqa: S608
+
+    # Wishes
+
+    async def wishes(self) -> tuple[Wish, ...]:
+        """What this school wants, beside the courses as such."""
+        rows = await self._rows("select * from wishes order by publisher, course, kind, due, lessons")
+        return tuple(
+            Wish(kind, (publisher, course), lessons, date.fromisoformat(due) if due else None, per_week, asks)
+            for kind, publisher, course, lessons, due, per_week, asks in rows
+        )
+
+    async def put_wishes(self, wishes: Iterable[Wish]) -> None:
+        """Note wishes, each in place of the one of its kind for the same lessons. Requests add up."""
+        async with self._transaction():
+            await self._db.executemany(
+                "insert into wishes values (?, ?, ?, ?, ?, ?, ?) on conflict do update set due = excluded.due,"
+                " per_week = excluded.per_week,"
+                " asks = iif(kind = 'request', min(asks + excluded.asks, 1000000), excluded.asks)",
+                [
+                    (
+                        one.kind,
+                        *one.course,
+                        one.lessons,
+                        one.due.isoformat() if one.due else None,
+                        one.per_week,
+                        one.asks,
+                    )
+                    for one in wishes
+                ],
+            )
+
+    async def drop_wishes(self, kind: WishKind, course: tuple[str, str], lessons: str | None = None) -> int:
+        """Forget wishes of a kind: for these lessons, written the same way, or all of a course; tell how many."""
+        before = len(await self.wishes())
+        await self._do(
+            "delete from wishes where kind = ? and publisher = ? and course = ? and lessons = coalesce(?, lessons)",
+            (kind, *course, lessons),
+        )
+        return before - len(await self.wishes())
 
     # Releases
 
@@ -247,6 +302,27 @@ class Ledger:
                 "insert into contacts (source, outcome) values (?, ?)", (source, json.dumps(outcome))
             )
             await self._db.execute("delete from contacts where id <= (select max(id) from contacts) - 1000")
+
+    async def note_traffic(self, source: str, day: Day) -> None:
+        """Add to what a source carried on a day."""
+        async with self._transaction():
+            await self._db.execute(
+                "insert into traffic values (?, ?, ?, ?, ?, ?) on conflict do update set"
+                " moved = moved + excluded.moved, seconds = seconds + excluded.seconds,"
+                " contacts = contacts + excluded.contacts, cut = cut + excluded.cut",
+                (source, day.day.isoformat(), day.moved, day.seconds, day.contacts, day.cut),
+            )
+            await self._db.execute(
+                "delete from traffic where day < (select day from traffic order by day desc limit 1 offset ?)",
+                (_DAYS_KEPT,),
+            )
+
+    async def days_of(self, source: str) -> list[Day]:
+        """What a source carried, day by day."""
+        rows = await self._rows(
+            "select day, moved, seconds, contacts, cut from traffic where source = ? order by day", (source,)
+        )
+        return [Day(date.fromisoformat(day), *counts) for day, *counts in rows]
 
     async def last_contact(self) -> Mapping[str, Any] | None:
         """What the newest contact brought."""

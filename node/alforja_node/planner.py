@@ -3,45 +3,35 @@
 Nothing here opens a file, a socket or a clock. docs/protocol.md section 5.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from alforja_node.offers import REQUEST_COST_BYTES, CourseKey, Hop
-from alforja_node.selection import Frames
+from alforja_node.planning.order import Item, arrange
+from alforja_node.planning.outlook import Outlook
+from alforja_node.planning.ways import Have, Way, is_whole
+from alforja_node.planning.wishes import Wishes
 from alforja_packaging.frames import Frame
-from alforja_packaging.index import Opened
+
+__all__ = [
+    "OPENING_BYTES",
+    "Activate",
+    "Fetch",
+    "Have",
+    "Open",
+    "Plan",
+    "Step",
+    "Way",
+    "cost_of",
+    "courses_of",
+    "is_whole",
+    "items_of",
+    "plan_contact",
+    "runs_of",
+]
 
 OPENING_BYTES: Final = 64 * 1024  # a small update comes whole with its index: one request less
-
-
-@dataclass(frozen=True, slots=True)
-class Have:
-    """What the node holds of one way to a release.
-
-    `done` are the frames whose output is there, or that have come whole and wait to
-    be verified together; `arrived` says how many bytes of the others lie here,
-    `head` how many bytes of the index do.
-    """
-
-    head: int = 0
-    done: frozenset[int] = frozenset()
-    arrived: Mapping[int, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One hop that a course needs now, with what is known of it.
-
-    `opened` is None until the index has arrived. `core` are the frames that lessons'
-    cores need, in teaching order, and `rest` all others that this node takes of it.
-    """
-
-    hop: Hop
-    have: Have
-    opened: Opened | None = None
-    core: Frames = ()
-    rest: Frames = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,34 +76,38 @@ class Activate:
 Step = Open | Fetch | Activate
 Plan = tuple[Step, ...]
 
+NO_WISHES: Final = Wishes()
+NO_OUTLOOK: Final = Outlook()
 
-def plan_contact(ways: Iterable[Way], budget: int | None) -> Plan:
-    """Plan a contact: first whole releases are made visible, then indexes come, then frames.
 
-    Frames that complete the core of a lesson come first, course by course and in
-    teaching order, then all others. `budget` is in bytes of both directions; None
-    means no limit. A frame that the budget cannot finish is begun all the same:
-    what has arrived is kept, and the next contact continues at its byte.
+def plan_contact(
+    ways: Iterable[Way], budget: int | None, wishes: Wishes = NO_WISHES, outlook: Outlook = NO_OUTLOOK
+) -> Plan:
+    """Plan a contact: first whole releases are made visible, then comes what is wanted most (`arrange`).
+
+    `budget` is in bytes of both directions; None means no limit beyond the source's
+    own. A frame that the budget cannot finish is begun all the same: what has
+    arrived is kept, and the next contact continues at its byte. What the disk has no
+    room for is passed over, unless nothing else is left: then carrying it out says so.
     """
-    ways = sorted(ways, key=lambda way: (way.hop.offer.key, way.hop.offer.release))
+    ways = _sorted(ways)
     steps: list[Step] = [Activate(way.hop) for way in ways if is_whole(way)]
-    left = budget
-    for way in ways:
-        if way.opened is None:
-            left = _add(steps, _plan_open(way, left), left)
+    whole, purse = len(steps), _Purse(budget, outlook)
     last: Fetch | None = None
-    for way, number in _frames_in_order(way for way in ways if way.opened is not None and not is_whole(way)):
-        step = _plan_fetch(way, number, last, left)
-        if step is None:
+    for item in items_of(ways, wishes, outlook):
+        left = purse.left(item)
+        if (left is not None and left <= 0) or (not item.fits and len(steps) > whole):
             break
-        left = _add(steps, step, left)
-        last = step
+        if item.part is None:
+            purse.pay(steps, _plan_open(item.way, left))
+        else:
+            last = _plan_fetches(steps, item, last, purse)
     return tuple(steps)
 
 
-def is_whole(way: Way) -> bool:
-    """Tell whether everything of a release is here."""
-    return way.opened is not None and way.have.done.issuperset(way.core) and way.have.done.issuperset(way.rest)
+def items_of(ways: Iterable[Way], wishes: Wishes = NO_WISHES, outlook: Outlook = NO_OUTLOOK) -> list[Item]:
+    """Everything that is missing, in the order in which it comes."""
+    return arrange([way for way in _sorted(ways) if not is_whole(way)], wishes, outlook)
 
 
 def cost_of(plan: Plan) -> int:
@@ -133,6 +127,43 @@ def runs_of(plan: Iterable[Step]) -> Sequence[Sequence[Fetch]]:
     return runs
 
 
+class _Purse:
+    """What may still be spent, in bytes of both directions."""
+
+    def __init__(self, budget: int | None, outlook: Outlook) -> None:
+        self._budget = budget
+        self._cap, self._kept = outlook.forecast.cap_left, outlook.kept
+
+    def left(self, item: Item) -> int | None:
+        """Bytes that may be spent on an item: the last of a cap are kept for what somebody waits for."""
+        cap = self._cap if self._cap is None or item.rank.is_awaited else self._cap - self._kept
+        limits = [limit for limit in (self._budget, cap) if limit is not None]
+        return min(limits) if limits else None
+
+    def pay(self, steps: list[Step], step: Open | Fetch | None) -> bool:
+        """Put a step into a plan, and pay for it; tell whether there is one."""
+        if step is None:
+            return False
+        steps.append(step)
+        self._budget = None if self._budget is None else self._budget - step.cost
+        self._cap = None if self._cap is None else self._cap - step.cost
+        return True
+
+
+def _sorted(ways: Iterable[Way]) -> list[Way]:
+    return sorted(ways, key=lambda way: (way.hop.offer.key, way.hop.offer.release))
+
+
+def _plan_fetches(steps: list[Step], item: Item, last: Fetch | None, purse: _Purse) -> Fetch | None:
+    """Plan the frames of an item as far as the purse goes; give the last fetch."""
+    for number in item.frames:
+        step = _plan_fetch(item.way, number, last, purse.left(item))
+        if not purse.pay(steps, step):
+            break
+        last = step
+    return last
+
+
 def _plan_open(way: Way, left: int | None) -> Open | None:
     first, head = way.have.head, way.hop.head
     # A later first install may be shorter than it costs: frames of earlier ones lie in their packs.
@@ -144,16 +175,6 @@ def _plan_open(way: Way, left: int | None) -> Open | None:
     return step if step.last >= step.first else None
 
 
-def _frames_in_order(ways: Iterable[Way]) -> Sequence[tuple[Way, int]]:
-    """All frames still wanted: those of lessons' cores first, course by course."""
-    cores: list[tuple[Way, int]] = []
-    others: list[tuple[Way, int]] = []
-    for way in ways:
-        cores += [(way, number) for number in way.core if number not in way.have.done]
-        others += [(way, number) for number in way.rest if number not in way.have.done]
-    return cores + others
-
-
 def _plan_fetch(way: Way, number: int, before: Fetch | None, left: int | None) -> Fetch | None:
     assert way.opened is not None
     frame: Frame = way.opened.index.frames[number]
@@ -163,13 +184,6 @@ def _plan_fetch(way: Way, number: int, before: Fetch | None, left: int | None) -
     if left is not None:
         last = min(last, first + left - (0 if joined else REQUEST_COST_BYTES) - 1)
     return Fetch(way.hop, number, pack, first, last, joined) if first <= last else None
-
-
-def _add(steps: list[Step], step: Open | Fetch | None, left: int | None) -> int | None:
-    if step is None:
-        return left
-    steps.append(step)
-    return None if left is None else left - step.cost
 
 
 def courses_of(plan: Plan) -> frozenset[CourseKey]:

@@ -12,22 +12,30 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from alforja_node import disk
 from alforja_node.ledger import Ledger, open_ledger
+from alforja_node.planning.coming import Prospect, parse_prospect
+from alforja_node.planning.forecast import Day
+from alforja_node.planning.outlook import Outlook, day_of, look_out
+from alforja_node.planning.wishes import Wishes
 from alforja_node.settings import NodeSettings, load_settings
 from alforja_node.sources import Source, open_source
 from alforja_node.store import Store
+from alforja_node.terms import is_open
 from alforja_node.transfer import Catalogue, Contact, Watcher, load_releases, prune
 from alforja_node.trust import Trust
-from alforja_packaging.errors import AlforjaError, RequestError
+from alforja_packaging.errors import AlforjaError, LinkError, RequestError
 
 if TYPE_CHECKING:
     from alforja_node.library.view import Shelf
 
 _log = logging.getLogger(__name__)
+_PROSPECT_KEY = "prospect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,10 @@ class Node:
         """Learn from a source what is on offer, believing only signatures."""
         trusted = await self.trust.refresh(source)
         return Catalogue(trusted.offers, trusted.stale_since)
+
+    async def knows_time(self) -> bool:
+        """Tell whether the system's clock can be believed: not earlier than a time that was proven."""
+        return not (await self.trust.load()).clock_behind
 
     async def load(self) -> Catalogue:
         """What was on offer when the node last heard, without asking anybody."""
@@ -75,13 +87,87 @@ def one_contact_at_a_time(home: Path) -> Iterator[None]:
         yield
 
 
-def make_contact(node: Node, address: str, budget: int | None = None, watcher: Watcher | None = None) -> Contact:
-    """Make a contact of a node with the source at an address."""
+@asynccontextmanager
+async def contact_with(
+    node: Node, address: str, budget: int | None = None, watcher: Watcher | None = None, *, dry_run: bool = False
+) -> AsyncIterator[Contact]:
+    """Make a contact of a node with the source at an address; in the end note what it moved and what comes next.
+
+    A dry run counts too for what it moved.
+    """
     retries = node.settings.retries if address.startswith("http") else 0
-    return Contact(
+    outlook = await look_out_for(node, address)
+    contact = Contact(
         node.store, node.ledger, open_source(address), node.refresh,
         budget=budget, retries=retries, reserve_bytes=node.settings.reserve_bytes, watcher=watcher,
+        wishes=await load_wishes(node), outlook=outlook,
     )  # fmt: skip
+    began, began_s = _now(), monotonic()
+    try:
+        yield contact
+    finally:
+        await contact.close()
+        await _note_traffic(node, contact, monotonic() - began_s, outlook)
+        if not dry_run:
+            noted = {"began": began.isoformat(), "ended": _now().isoformat()}
+            await node.ledger.note_contact(address, contact.outcome.as_dict() | noted)
+            await _note_prospect(node, contact)
+
+
+async def _note_traffic(node: Node, contact: Contact, seconds: float, outlook: Outlook) -> None:
+    sure = outlook.now is not None
+    # A clock that is wrong tells nothing of days: such a contact counts against a cap, and is not learnt from.
+    is_cut = sure and any(isinstance(failure, LinkError) for failure in contact.failures)
+    day = day_of(await node.ledger.days_of(outlook.source), _now(), sure=sure)
+    moved = contact.outcome.received + contact.outcome.sent
+    # Trying in vain says that the link was down, not how long or how quick it is.
+    await node.ledger.note_traffic(
+        outlook.source, Day(day, moved, seconds if moved else 0.0, int(moved > 0), int(is_cut))
+    )
+
+
+async def _note_prospect(node: Node, contact: Contact) -> None:
+    with suppress(AlforjaError):
+        prospect = await contact.foresee()
+        if prospect is not None:
+            await node.ledger.set_meta({_PROSPECT_KEY: prospect.as_dict()})
+
+
+async def load_wishes(node: Node) -> Wishes:
+    """Everything the school wants, beside its subscriptions."""
+    settings = node.settings
+    return Wishes(await node.ledger.wishes(), settings.languages, settings.variant, settings.breadth_weeks)
+
+
+async def look_out_for(node: Node, address: str) -> Outlook:
+    """What a contact with a source may expect, by what is known of it."""
+    opened = any(one.state == "active" for one in await node.ledger.releases())
+    return look_out(
+        address, node.settings.terms_of(address), await node.ledger.days_of(address), _now(),
+        sure=await node.knows_time(), opened=opened,
+    )  # fmt: skip
+
+
+async def may_not_use(node: Node, address: str) -> str:
+    """Tell why a source may not be used now, by its terms; empty when it may."""
+    terms = node.settings.terms_of(address)
+    outlook = await look_out_for(node, address)
+    if outlook.now is not None and not is_open(terms, outlook.now.time()):
+        return f"{address}: is used from {' and '.join(terms.hours)} only"
+    if outlook.forecast.cap_left == 0:
+        return f"{address}: its {terms.cap_bytes} bytes are used up until day {terms.renewal_day} of the month"
+    return ""
+
+
+async def load_prospect(node: Node) -> Prospect | None:
+    """What came next when the last contact ended."""
+    noted = await node.ledger.get_meta(_PROSPECT_KEY)
+    return parse_prospect(noted) if noted else None
+
+
+def _now() -> datetime:
+    """The school's local time."""
+    return datetime.now().astimezone()
 
 
 async def tidy(node: Node) -> None:
@@ -114,7 +200,8 @@ class ShelfKeeper:
                     key: Shown(one.manifest, one.missing, stale_since)
                     for key, one in sorted(shown.items())
                     if key in wanted
-                }
+                },
+                await load_prospect(self._node),
             )
             self._version = version
         return self._shelf
@@ -156,13 +243,12 @@ async def _keep_contact(home: Path) -> None:
 
 async def _any_contact(node: Node) -> None:
     """Have one contact with the first source that can be reached."""
-    for address in node.settings.sources:
-        contact = make_contact(node, address)
-        try:
+    for address in node.settings.by_cost():
+        if reason := await may_not_use(node, address):
+            _log.info("%s", reason)
+            continue
+        async with contact_with(node, address) as contact:
             outcome = await contact.run()
-        finally:
-            await contact.close()
-            await node.ledger.note_contact(address, contact.outcome.as_dict())
         for failure in contact.failures:
             _log.warning("%s", failure)
         _log.info("contact with %s: received %d bytes, activated %s", address, outcome.received, outcome.activated)

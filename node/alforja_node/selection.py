@@ -6,7 +6,7 @@ and transfer go by what was chosen. Quick and lean for a hundred thousand conten
 """
 
 from array import array
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from alforja_packaging.errors import FormatError
 from alforja_packaging.frames import Frame, Needs, Piece
@@ -60,7 +60,7 @@ def part_frames(
     `cores` are, lesson by lesson, the contents its core needs. A frame comes with
     those that give its bases, unless it is `done`: what it gave is here.
     """
-    givers = _Givers(opened, chosen)
+    givers = Givers(opened, chosen)
     early: dict[int, None] = {}
     for contents in cores:
         lesson: set[int] = set()
@@ -75,10 +75,11 @@ def part_frames(
     return tuple(early), tuple(number for number in chosen if number not in early)
 
 
-class _Givers:
-    """Which chosen frames give a content: nearly always one."""
+class Givers:
+    """Which chosen frames give a content (nearly always one), and which ones a frame's bases come from."""
 
     def __init__(self, opened: Opened, chosen: Frames) -> None:
+        self._opened, self._chosen = opened, chosen
         self._first = array("i", [-1]) * len(opened.skeleton.table.sizes)
         self._more: dict[int, list[int]] = {}
         for number in chosen:
@@ -89,8 +90,24 @@ class _Givers:
                     self._more.setdefault(piece.content, []).append(number)
 
     def of(self, content: int) -> Sequence[int]:
+        """The frames that give a content."""
         first = self._first[content]
         return [first, *self._more.get(content, ())] if first >= 0 else ()
+
+    def giving(self, contents: Iterable[int]) -> Frames:
+        """The frames that give some contents, in order."""
+        return tuple(sorted({number for content in contents for number in self.of(content)}))
+
+    def under(self) -> Mapping[int, Frames]:
+        """For each frame with new contents as bases, the frames that give those: nearly always the same few."""
+        same: dict[Frames, Frames] = {}
+        found = {}
+        for number in self._chosen:
+            bases = set(_new_bases(self._opened, self._opened.index.frames[number]))
+            if bases:
+                frames = tuple(giver for giver in self.giving(bases) if giver < number)
+                found[number] = same.setdefault(frames, frames)
+        return found
 
 
 def _new_bases(opened: Opened, frame: Frame) -> Iterator[int]:

@@ -1,10 +1,16 @@
 """What an operator may turn. Read once, at the edge; every limit has a default and a unit."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Literal, get_args
 
+from alforja_node.terms import Terms, cost_order, parse_terms, terms_for
 from alforja_packaging.errors import StoreError
+
+Variant = Literal["lite", "standard", "full"]
+"""How much of films a school wants: none, the smallest form of each first, or all forms with their lesson."""
 
 SETTINGS_FILE = "node.json"
 
@@ -22,6 +28,10 @@ class NodeSettings:
     contact_interval_s: float = 1800.0
     retries: int = 5
     strict: bool = False
+    terms: Mapping[str, Terms] = field(default_factory=dict)
+    languages: tuple[str, ...] = ()
+    variant: Variant = "standard"
+    breadth_weeks: float = 12.0
 
     @property
     def store_dir(self) -> Path:
@@ -37,6 +47,14 @@ class NodeSettings:
     def ledger_path(self) -> Path:
         """What the node knows it has done."""
         return self.home / "ledger.sqlite"
+
+    def terms_of(self, address: str) -> Terms:
+        """On which terms a source may be used."""
+        return self.terms.get(address) or terms_for(address)
+
+    def by_cost(self) -> Sequence[str]:
+        """The sources, what costs least first."""
+        return sorted(self.sources, key=lambda address: cost_order(self.terms_of(address)))
 
 
 def load_settings(home: Path) -> NodeSettings:
@@ -54,7 +72,10 @@ def load_settings(home: Path) -> NodeSettings:
         ) from None
     known = {field.name for field in fields(NodeSettings)} - {"home"}
     values = {name: value for name, value in held.items() if name in known}
-    values["sources"] = tuple(values.get("sources", ()))
+    values |= {name: tuple(values[name]) for name in ("sources", "languages") if name in values}
+    values["terms"] = {address: parse_terms(address, one) for address, one in values.get("terms", {}).items()}
+    if values.get("variant", "standard") not in get_args(Variant):
+        raise StoreError(f"{path}: variant is {values['variant']}", advice="write one of lite, standard, full")
     return NodeSettings(home=home, **values)
 
 

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer, unused_port
 from alforja_node.library.content import make_content
 from alforja_node.library.server import make_library
 from alforja_node.library.view import Shelf, Shown
+from alforja_node.planning.coming import Prospect
 from alforja_packaging.course import Course, Lesson, Section, Text
 from alforja_packaging.layout import path_key
 from alforja_packaging.manifest import File, Manifest, check_manifest
@@ -58,6 +59,7 @@ class SimulatedShelf:
         self._root = root
         self._courses: dict[tuple[str, str], Shown] = {}
         self.broken = False
+        self.prospect: Prospect | None = None
 
     def path_of(self, digest: bytes) -> Path:
         return self._root / digest.hex()
@@ -65,7 +67,7 @@ class SimulatedShelf:
     async def load(self) -> Shelf:
         if self.broken:
             raise RuntimeError("the ledger is gone")
-        return Shelf(self._courses)
+        return Shelf(self._courses, self.prospect)
 
     def put(
         self,

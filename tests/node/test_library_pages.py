@@ -17,6 +17,7 @@ from alforja_node.library import lessons
 from alforja_node.library.markdown import render_markdown
 from alforja_node.library.pages import load_static
 from alforja_node.library.rawhtml import Addresses
+from alforja_node.planning.coming import Coming, Prospect
 from alforja_packaging.course import Lesson, Section
 from alforja_packaging.manifest import Manifest
 from tests.node.library_shelf import Served, SimulatedShelf, ask_raw, make_manifest, serve
@@ -375,6 +376,18 @@ async def test_about_tells_who_signed_what(served: Served) -> None:
 
     assert "Assinado por <b>moe</b>" in html
     assert "Edição 1" in html
+
+
+async def test_about_tells_what_comes_next_where_that_is_known(shelf: SimulatedShelf) -> None:
+    async with serve(shelf) as served:
+        assert "Lo que viene" not in await served.page("/about", Accept_Language="es")
+        coming = Coming("moe", "water", "core", "taught", 150_000, 0.0, title={"es": "El <agua>"})
+        shelf.prospect = Prospect("https://h.example", "unmetered", things=1, size=150_000, first=(coming,))
+        html = await served.page("/about", Accept_Language="es")
+
+    assert "Lo que viene" in html
+    assert "El &lt;agua&gt;: textos y ejercicios, 150.0 kB, se enseña aquí, en cuanto el enlace lo traiga" in html
+    assert "1 cosa por llegar: 150.0 kB desde https://h.example, sin costo" in html
 
 
 async def test_an_empty_shelf_is_welcoming(shelf: SimulatedShelf) -> None:

@@ -4,14 +4,17 @@ import hashlib
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from alforja_node.abilities import Ability, find_abilities
 from alforja_node.ledger import Ledger, open_ledger
-from alforja_node.planner import Fetch
+from alforja_node.planner import NO_OUTLOOK, NO_WISHES, Fetch
+from alforja_node.planning.forecast import Forecast
+from alforja_node.planning.outlook import Outlook
+from alforja_node.planning.wishes import Wish, Wishes
 from alforja_node.sources import DirectorySource, Source
 from alforja_node.store import Store
 from alforja_node.transfer import Catalogue, Contact, Outcome, export, load_releases, prune, scrub
@@ -36,14 +39,20 @@ class School:
         contact = self.open(source, budget)
         return await contact.run()
 
-    def open(self, source: Source | None = None, budget: int | None = None, able: Ability = find_abilities) -> Contact:
+    def open(
+        self, source: Source | None = None, budget: int | None = None, able: Ability = find_abilities,
+        wishes: Wishes = NO_WISHES, outlook: Outlook = NO_OUTLOOK,
+    ) -> Contact:  # fmt: skip
         """A contact that has not begun."""
 
         async def refresh(_: Source) -> Catalogue:
             return Catalogue(self.hub.offers)
 
         source = source or DirectorySource(self.hub.repository)
-        return Contact(self.store, self.ledger, source, refresh, budget=budget, retries=0, able=able)
+        return Contact(
+            self.store, self.ledger, source, refresh,
+            budget=budget, retries=0, able=able, wishes=wishes, outlook=outlook,
+        )  # fmt: skip
 
     async def tree(self, course: str = "maths") -> Tree:
         """What the active release of a course holds, read from the store."""
@@ -214,6 +223,39 @@ async def test_lessons_become_usable_one_by_one(tmp_path: Path) -> None:
 
         assert outcome.lessons_usable == ["moe/maths/lesson-0", "moe/maths/lesson-1"]
         assert [(one.release.state, len(one.missing)) for one in kept] == [("incoming", 4)]
+
+
+async def test_a_pinned_lesson_comes_first_and_the_rest_is_foreseen(tmp_path: Path) -> None:
+    hub = SimulatedHub(tmp_path / "hub")
+    noise = random.Random(1)
+    for course in ("art", "maths"):
+        hub.publish(course, {f"l{number}/p.png": noise.randbytes(200_000) for number in range(4)})
+    async with a_school(tmp_path, hub, "art", "maths") as school:
+        wishes = Wishes((Wish("pin", KEY, "3"),))
+        contact = school.open(budget=250_000, wishes=wishes)
+        outcome = await contact.run()
+        prospect = await contact.foresee()
+
+        assert outcome.lessons_usable == ["moe/maths/lesson-2"]
+        assert prospect is not None
+        assert prospect.things == 7
+        assert prospect.size < 7 * 201_000 - 40_000  # the rest of the budget has begun the next one
+        assert {one.lesson for one in prospect.first if one.course == "maths"} == {"lesson-0", "lesson-1", "lesson-3"}
+
+
+async def test_a_cap_is_kept_and_its_last_bytes_wait_for_what_is_wanted(tmp_path: Path) -> None:
+    hub = SimulatedHub(tmp_path / "hub")
+    noise = random.Random(1)
+    hub.publish("maths", {f"l{number}/p.png": noise.randbytes(20_000) for number in range(6)})
+    async with a_school(tmp_path, hub) as school:
+        outlook = Outlook("hub", forecast=Forecast(cap_left=70_000, cap=1_000_000))
+        outcome = await school.open(outlook=outlook).run()
+        assert 15_000 < outcome.received + outcome.sent <= 20_000
+
+        pinned = Wishes((Wish("pin", KEY),))
+        left = replace(outlook, forecast=Forecast(cap_left=51_000, cap=1_000_000))
+        outcome = await school.open(wishes=pinned, outlook=left).run()
+        assert 45_000 < outcome.received + outcome.sent <= 51_000
 
 
 @pytest.mark.parametrize("where", [0, 50, 700, 5_000, 60_000])

@@ -12,6 +12,7 @@ _COMMANDS = {
     "courses": "List the courses on offer.",
     "subscribe": "Want a course.",
     "unsubscribe": "No longer want a course.",
+    "wish": "Say what is wanted first: a timetable, pins, requests.",
     "sync": "Bring what is wanted from a source.",
     "serve": "Serve the school's library on the local network.",
     "run": "Serve, and sync whenever a source can be reached.",

@@ -1,14 +1,18 @@
 """`alforja-node status`: how things stand."""
 
 import asyncio
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from alforja_node import disk
+from alforja_node.library.plans import say_prospect
+from alforja_node.library.words import words_for
 from alforja_node.offers import newest
-from alforja_node.school import Node, open_node
+from alforja_node.planning.coming import parse_prospect
+from alforja_node.school import Node, load_prospect, look_out_for, open_node
 from alforja_node.transfer import load_releases
 from alforja_packaging.console import in_words, json_option, say_json
 from alforja_packaging.course import choose_text
@@ -30,6 +34,7 @@ async def _status(home: Path) -> dict[str, Any]:
     async with open_node(home) as node:
         catalogue = await node.load()
         last = await node.ledger.last_contact()
+        prospect = await load_prospect(node)
         files, size = await node.ledger.held_size()
         return {
             "home": str(home), "sources": list(node.settings.sources),
@@ -39,7 +44,16 @@ async def _status(home: Path) -> dict[str, Any]:
             "free_bytes": disk.free_bytes(node.settings.store_dir),
             "reserve_bytes": disk.reserve_of(node.settings.store_dir, node.settings.reserve_bytes),
             "last_contact": last,
+            "coming": prospect.as_dict() if prospect else None,
+            "terms": [await _terms(node, address) for address in node.settings.by_cost()],
         }  # fmt: skip
+
+
+async def _terms(node: Node, address: str) -> dict[str, Any]:
+    """On which terms a source may be used, and what is expected of it."""
+    outlook = await look_out_for(node, address)
+    forecast = {"bytes_per_day": outlook.forecast.bytes_per_day, "bytes_per_s": outlook.forecast.bytes_per_s}
+    return {"source": address} | asdict(outlook.terms) | {"cap_left": outlook.forecast.cap_left} | forecast
 
 
 async def _courses(node: Node) -> list[dict[str, Any]]:
@@ -87,3 +101,7 @@ def _say(status: dict[str, Any]) -> None:
         click.echo(
             f"last contact: {last['source']}, received {in_words(last['received'])}, {len(last['errors'])} errors"
         )
+    if status["coming"]:
+        click.echo("next:")
+        for line in say_prospect(parse_prospect(status["coming"]), words_for(("en",)), ("en",)):
+            click.echo(f"  {line}")

@@ -8,9 +8,12 @@ from typing import Any
 import click
 
 from alforja_node import session
+from alforja_node.library.plans import say_prospect
+from alforja_node.library.words import words_for
 from alforja_node.offers import describe
 from alforja_node.planner import Activate, Fetch, Open, Plan, Step, cost_of, runs_of
-from alforja_node.school import Node, make_contact, one_contact_at_a_time, open_node, tidy
+from alforja_node.planning.coming import Prospect
+from alforja_node.school import Node, contact_with, may_not_use, one_contact_at_a_time, open_node, tidy
 from alforja_node.transfer import Contact, Outcome
 from alforja_packaging.console import in_words, json_option, say_error, say_json, show_progress
 from alforja_packaging.errors import AlforjaError, RequestError
@@ -39,9 +42,7 @@ def command(home: Path, source: str | None, budget: int | None, dry_run: bool, a
 
 async def _sync(home: Path, source: str | None, budget: int | None, dry_run: bool, as_json: bool) -> int:
     async with open_node(home) as node:
-        addresses = [source] if source else list(node.settings.sources)
-        if not addresses:
-            raise RequestError("this node knows no source", advice="name one with --source URL or --source DIR")
+        addresses = [source] if source else await _usable(node)
         with one_contact_at_a_time(home):
             if dry_run:
                 return await _plan(node, addresses[0], budget, as_json)
@@ -57,24 +58,31 @@ async def _sync(home: Path, source: str | None, budget: int | None, dry_run: boo
         return contact.failures[0].exit_code if contact.failures else 0
 
 
+async def _usable(node: Node) -> Sequence[str]:
+    """The sources that may be used now, what costs least first. Raises RequestError when there is none."""
+    addresses = node.settings.by_cost()
+    if not addresses:
+        raise RequestError("this node knows no source", advice="name one with --source URL or --source DIR")
+    reasons = {address: await may_not_use(node, address) for address in addresses}
+    usable = [address for address in addresses if not reasons[address]]
+    if not usable:
+        raise RequestError(reasons[addresses[0]], advice="name it with --source to use it all the same, within its cap")
+    return usable
+
+
 async def _contact(node: Node, address: str, budget: int | None, as_json: bool) -> Contact:
     with show_progress(quiet=as_json, unit_bytes=True) as progress:
-        contact = make_contact(node, address, budget, Bar(progress))
-        try:
+        async with contact_with(node, address, budget, Bar(progress)) as contact:
             await contact.run()
-        finally:
-            await contact.close()
-            await node.ledger.note_contact(address, contact.outcome.as_dict())
     return contact
 
 
 async def _plan(node: Node, address: str, budget: int | None, as_json: bool) -> int:
-    contact = make_contact(node, address, budget)
-    try:
+    async with contact_with(node, address, budget, dry_run=True) as contact:
         plan = await contact.plan()
-    finally:
-        await contact.close()
-    _say_plan(plan, contact.outcome, as_json)
+        prospect = await contact.foresee()
+        assert prospect is not None
+    _say_plan(plan, prospect, contact.outcome, as_json)
     return 0
 
 
@@ -100,7 +108,7 @@ class Bar:
         self._progress.advance(self._task, received)
 
 
-def _say_plan(plan: Plan, outcome: Outcome, as_json: bool) -> None:
+def _say_plan(plan: Plan, prospect: Prospect, outcome: Outcome, as_json: bool) -> None:
     requests = runs_of(plan)
     if as_json:
         steps = [_step_as_dict(step) for step in plan]
@@ -110,6 +118,7 @@ def _say_plan(plan: Plan, outcome: Outcome, as_json: bool) -> None:
                 "steps": steps,
                 "requests": len(requests),
                 "cost": cost_of(plan),
+                "coming": prospect.as_dict(),
                 "spent": outcome.as_dict(),
             }
         )
@@ -119,11 +128,9 @@ def _say_plan(plan: Plan, outcome: Outcome, as_json: bool) -> None:
     for step in plan:
         if isinstance(step, Activate):
             click.echo(f"{describe(step.hop.offer)}: everything is here, it would be made visible")
-    for run in requests:
-        first, last = run[0], run[-1]
-        size = last.last - first.first + 1
-        click.echo(f"{describe(first.hop.offer)}: {in_words(size)} in {len(run)} frames of {first.pack}")
-    click.echo(f"in all {in_words(cost_of(plan))} in {len(requests)} requests")
+    for line in say_prospect(prospect, words_for(("en",)), ("en",)):
+        click.echo(line)
+    click.echo(f"this contact: {in_words(cost_of(plan))} in {len(requests)} requests")
     click.echo(f"{in_words(outcome.received)} were spent on finding out")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from alforja_node.school import Node, make_contact, one_contact_at_a_time, open_node
+from alforja_node.school import Node, contact_with, one_contact_at_a_time, open_node
 from alforja_node.transfer import load_releases, scrub
 from alforja_packaging.console import json_option, say_error, say_json, show_progress
 from alforja_packaging.errors import AlforjaError, RequestError, VerifyError
@@ -57,19 +57,16 @@ async def _verify(home: Path, repair: bool, source: str | None, as_json: bool) -
 
 async def _repair(node: Node, source: str | None) -> list[AlforjaError]:
     """Fetch what is missing, from each source in turn until nothing is."""
-    addresses = [source] if source else list(node.settings.sources)
+    addresses = [source] if source else node.settings.by_cost()
     if not addresses:
         raise RequestError(
             "this node knows no source to repair from", advice="name one with --source URL or --source DIR"
         )
     failures: list[AlforjaError] = []
     for address in addresses:
-        contact = make_contact(node, address)
-        try:
+        async with contact_with(node, address) as contact:
             await contact.run()
             failures += contact.failures
-        finally:
-            await contact.close()
         if not any(one.missing for one in await load_releases(node.store, node.ledger)):
             return []
     return failures

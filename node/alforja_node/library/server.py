@@ -14,6 +14,7 @@ from alforja_node.library.content import SANDBOX
 from alforja_node.library.files import IMMUTABLE, Files, PathOf, Unreadable
 from alforja_node.library.lessons import Lessons, make_tracks
 from alforja_node.library.pages import LoadShelf, answer, load_static, render, render_apart
+from alforja_node.library.plans import say_prospect
 from alforja_node.library.reader import content_origin, reached, read_reader
 from alforja_node.library.view import Shown, find_place, languages_on, make_catalogue, make_outline
 
@@ -37,10 +38,12 @@ class _Library:
         return answer(request, body)
 
     async def about(self, request: web.Request) -> web.StreamResponse:
-        """Tell what this is, what it holds and who signed it."""
+        """Tell what this is, what it holds, who signed it and what comes next."""
         reader = read_reader(request, self._content_port)
-        cards = make_catalogue(await self._load_shelf(), reader.wanted)
-        return answer(request, await render_apart("about.html", reader, cards=cards))
+        shelf = await self._load_shelf()
+        coming = say_prospect(shelf.prospect, reader.words, reader.wanted) if shelf.prospect else ()
+        facts = {"cards": make_catalogue(shelf, reader.wanted), "coming": tuple(coming)}
+        return answer(request, await render_apart("about.html", reader, **facts))
 
     async def course(self, request: web.Request) -> web.StreamResponse:
         """Show a course's outline."""

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final, Literal
 from zlib import crc32
 
+from alforja_node.planning.coming import Prospect
 from alforja_packaging.course import Lesson, Text, choose_text
 from alforja_packaging.manifest import Manifest
 
@@ -38,9 +39,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """All that the school may see now, by publisher and course."""
+    """All that the school may see now, by publisher and course; and what comes next, if that is known."""
 
     courses: Mapping[tuple[str, str], Shown]
+    prospect: Prospect | None = None
 
 
 @dataclass(frozen=True, slots=True)

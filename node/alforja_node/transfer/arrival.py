@@ -4,16 +4,18 @@ Every function may be cut off at any instruction and called again: what is known
 is read from the disk, never from memory of an earlier run.
 """
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from alforja_node import disk
 from alforja_node.abilities import Ability, find_abilities
 from alforja_node.offers import Hop
-from alforja_node.planner import Have, Way
-from alforja_node.selection import asked_by, choose_frames, part_frames
+from alforja_node.planning.parts import make_parts
+from alforja_node.planning.ways import Have, Kind, Part, Urgency, Way
+from alforja_node.selection import Frames, Givers, asked_by, choose_frames, part_frames
 from alforja_node.store import Store
 from alforja_packaging.errors import FormatError, StoreError, VerifyError
 from alforja_packaging.frames import Frame, Material, Piece, decode
@@ -23,6 +25,8 @@ from alforja_packaging.manifest import Manifest
 Taken = list[tuple[bytes, int]]
 """Digests and sizes of files that the store has taken in."""
 
+
+NOT_URGENT: Final = Urgency()
 
 Fault = VerifyError | FormatError
 """What is wrong with the bytes of a frame."""
@@ -59,7 +63,7 @@ class Arrival:
         self.frames = choose_frames(opened, means.able(asked_by(opened.index.frames)))
         self._store, self._means, self._held = store, means, held
         self._here = bytearray(len(opened.skeleton.table.sizes))  # of each content, whether the ledger knows it as held
-        self._parted: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+        self._parted: tuple[Frames, Frames, tuple[Part, ...], Mapping[int, Frames]] | None = None
 
     @property
     def cost(self) -> int:
@@ -80,7 +84,7 @@ class Arrival:
                 disk.sync(self._arrived(frame))
         disk.remove(spare)
 
-    def way(self, held: Container[bytes]) -> Way:
+    def way(self, held: Container[bytes], *, served: bool = False, urgency: Urgency = NOT_URGENT) -> Way:
         """Describe for the planner what is there of this hop. `held` are the files of the ledger."""
         self._note_here(self._frames(), held)
         done, arrived = set(), {}
@@ -95,8 +99,9 @@ class Arrival:
             else:
                 arrived[number] = here
         if self._parted is None:
-            self._parted = part_frames(self.opened, self.frames, done, self._cores())
-        return Way(self.hop, Have(self.hop.head, frozenset(done), arrived), self.opened, *self._parted)
+            self._parted = self._part(done)
+        have = Have(self.hop.head, frozenset(done), arrived)
+        return Way(self.hop, have, self.opened, *self._parted, served=served, urgency=urgency)
 
     def waiting(self, held: Container[bytes]) -> list[int]:
         """The frames that have arrived whole and can be decoded now."""
@@ -177,6 +182,16 @@ class Arrival:
 
     def _frames(self) -> Iterator[Frame]:
         return (self.opened.index.frames[number] for number in self.frames)
+
+    def _part(self, done: set[int]) -> tuple[Frames, Frames, tuple[Part, ...], Mapping[int, Frames]]:
+        """Tell which frames are for which part of which lesson; without a manifest they all come together."""
+        core, rest = part_frames(self.opened, self.frames, done, self._cores())
+        older = self._held if self._held and self._held.course.id == self.hop.offer.course else None
+        if self.manifest is None:
+            return core, rest, (Part("", 0, Kind.CORE, self.frames, in_use=older is not None),), {}
+        givers = Givers(self.opened, self.frames)
+        in_use = {lesson.id for lesson in older.course.lessons()} if older else ()
+        return core, rest, make_parts(self.manifest, givers, in_use), givers.under()
 
     def _cores(self) -> Iterator[frozenset[int]]:
         """For each lesson, the contents that its core needs."""

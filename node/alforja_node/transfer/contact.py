@@ -7,13 +7,30 @@ is `trust`'s. Cutting a contact off at any point loses nothing that has arrived.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 from alforja_node import disk, session
 from alforja_node.abilities import Ability, find_abilities
 from alforja_node.ledger import Ledger
 from alforja_node.offers import describe
-from alforja_node.planner import Activate, Fetch, Open, Plan, cost_of, plan_contact, runs_of
+from alforja_node.planner import (
+    NO_OUTLOOK,
+    NO_WISHES,
+    Activate,
+    Fetch,
+    Open,
+    Plan,
+    Step,
+    cost_of,
+    items_of,
+    plan_contact,
+    runs_of,
+)
+from alforja_node.planning.coming import Prospect, foresee
+from alforja_node.planning.outlook import Outlook
+from alforja_node.planning.wishes import Wishes
 from alforja_node.sources import NotThere, Source
 from alforja_node.store import Store
 from alforja_node.transfer.arrival import Arrival, Means, head_path
@@ -34,11 +51,13 @@ class Contact:
     def __init__(
         self, store: Store, ledger: Ledger, source: Source, refresh: Refresh, *,
         budget: int | None = None, retries: int = 5, reserve_bytes: int = 0, watcher: Watcher | None = None,
-        able: Ability = find_abilities, pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        able: Ability = find_abilities, wishes: Wishes = NO_WISHES, outlook: Outlook = NO_OUTLOOK,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:  # fmt: skip
         self._store, self._source, self._refresh = store, source, refresh
         self._budget, self._retries, self._reserve = budget, retries, reserve_bytes
         self._watcher, self._pause = watcher, pause
+        self._wishes, self._outlook, self._cap_left = wishes, outlook, outlook.forecast.cap_left
         self._state, self._trusted = session.State.IDLE, False
         self.outcome = Outcome(source.name)
         self._intake = Intake(store, ledger, self.outcome, Means(able, reserve_bytes))
@@ -83,7 +102,7 @@ class Contact:
         """
         await self._trust()
         while True:
-            plan = plan_contact(await self._intake.ways(), self._left())
+            plan = await self._plan()
             opens = [step for step in plan if isinstance(step, Open)]
             if not opens:
                 self._advance(session.ContactOver())
@@ -111,23 +130,44 @@ class Contact:
 
     async def _carry_on(self) -> None:
         while True:
-            plan = plan_contact(await self._intake.ways(), self._left())
+            plan = await self._plan()
             if self._watcher:
                 self._watcher.plan(plan, cost_of(plan))
             if not plan:
                 self._advance(session.ContactOver())
                 return
             activations = [step for step in plan if isinstance(step, Activate)]
-            opens = [step for step in plan if isinstance(step, Open)]
             for step in activations:
                 self._advance(session.ReleaseWhole(), describe(step.hop.offer))
                 await self._intake.activate(step.hop)
-            if opens:
-                await self._carry_out_opens(opens)
-            elif not activations:
-                await self._carry_out_fetches(plan)
+            if activations:
+                continue
+            if isinstance(plan[0], Open):  # what it leads to may come before all other indexes
+                await self._carry_out_opens([plan[0]])
+            else:
+                await self._carry_out_fetches([*takewhile(lambda step: isinstance(step, Fetch), plan)])
 
-    async def _carry_out_fetches(self, plan: Plan) -> None:
+    async def _plan(self) -> Plan:
+        return plan_contact(await self._intake.ways(), self._left(), self._wishes, await self._look_out())
+
+    async def _look_out(self) -> Outlook:
+        """What may be expected by now: room and cap grow less as bytes come."""
+        outlook, moved = self._outlook, self.outcome.received + self.outcome.sent
+        if self._cap_left is not None:
+            outlook = replace(outlook, forecast=replace(outlook.forecast, cap_left=max(0, self._cap_left - moved)))
+        if self._reserve:
+            root = self._store.root
+            room = await asyncio.to_thread(lambda: disk.free_bytes(root) - disk.reserve_of(root, self._reserve))
+            outlook = replace(outlook, room=max(0, room))
+        return outlook
+
+    async def foresee(self) -> Prospect | None:
+        """Say what comes next, as things stand now; None when it is not known what is on offer."""
+        if not self._trusted:
+            return None
+        return foresee(items_of(await self._intake.ways(), self._wishes, self._outlook), await self._look_out())
+
+    async def _carry_out_fetches(self, plan: Sequence[Step]) -> None:
         """Fetch what is planned; what goes wrong on the way calls for a new plan."""
         for run in runs_of(plan):
             if not await self._fetch_run(run):

@@ -12,7 +12,7 @@ from alforja_node import disk
 from alforja_node.digests import DigestSet
 from alforja_node.ledger import Ledger, Release
 from alforja_node.offers import CourseKey, Hop, Offer, cheapest_route, describe, hops_towards, needs_of, newest
-from alforja_node.planner import Have, Way
+from alforja_node.planning.ways import Have, Way, urgency_of
 from alforja_node.store import Store
 from alforja_node.transfer.arrival import Arrival, DamagedBase, Means, Taken, head_path, open_arrival
 from alforja_node.transfer.outcome import Outcome
@@ -61,13 +61,14 @@ class Intake:
                 active and _is_current(active, offer) and await self._is_whole(active.bundle, active.digest, active)
             ):
                 continue
-            way = await self._way_to(offer)
+            way = await self._way_to(offer, served=active is not None)
             if way is not None:
                 ways.append(way)
         return ways
 
-    async def _way_to(self, offer: Offer) -> Way | None:
+    async def _way_to(self, offer: Offer, *, served: bool) -> Way | None:
         """Find the way to an offer; what is broken on it is dropped, and the way looked for once more."""
+        urgency = urgency_of(offer)
         while offer.key not in self._given_up:
             arrival = self._arrivals.get(offer.key)
             if arrival is None:
@@ -76,10 +77,11 @@ class Intake:
                     return None
                 there = await asyncio.to_thread(disk.length_of, head_path(self._store, hop))
                 if there < hop.head:
-                    return Way(hop, Have(head=there))
+                    return Way(hop, Have(head=there), served=served, urgency=urgency)
                 arrival = await self._open(hop)
             if arrival is not None and await self._take_in_waiting(arrival):
-                return await asyncio.to_thread(arrival.way, await self._load_held())
+                held = await self._load_held()
+                return await asyncio.to_thread(arrival.way, held, served=served, urgency=urgency)
         return None
 
     async def _next_hop(self, offer: Offer) -> Hop | None:

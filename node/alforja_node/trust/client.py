@@ -112,7 +112,7 @@ class Trust:
         if held.version:
             with suppress(VerifyError):  # a damaged cache: the next contact mends it
                 return await self._verify(str(self._folder), held, {}, keep=False)
-        return Trusted(0, False, ())
+        return Trusted(0, False, (), clock_behind=self._clock() < BUILD_DATE)
 
     async def _fetch_news(self, source: Source, held: Held) -> _News | None:
         """Fetch what is new to this node, by one request; None when the source cannot tell."""
