@@ -28,9 +28,8 @@ ALIKE_MIN = 0.25  # of a release's bytes that another course must have to be a s
 ALIKE_MAX = 2  # other courses that are
 INSTALL_PACKS_MAX = 8  # a first install scattered over more is built anew: it costs requests, and context
 ELIDE_BELOW_BYTES = 512 * 1024  # frames of an update; below it, digests would be a notable part of what is sent
-OPENING_BYTES = 64 * 1024  # protocol.md section 5: a smaller first install comes whole with its index
-# The request for an update's index reaches as far: whoever cannot undo what it brings has fetched that in vain.
-CHOICES_MIN_BYTES = 4 * OPENING_BYTES
+CHOICES_SAVE_BYTES = 1024  # in all, or it is not worth a request more
+EAGER_WITHIN = 4  # choices come with the index if others fetch so many times their bytes, of which they were in vain
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,8 @@ class Pack:
     """A finished pack: its name below the publisher's folder, its bytes and what a node pays for it.
 
     `packs` are earlier ones that it refers to. `hasty`: its own frames might be
-    smaller, had there been more time.
+    smaller, had there been more time. `opening` are the bytes to ask for first where
+    it holds choices: what not everybody can undo is not brought unasked.
     """
 
     name: str
@@ -79,11 +79,12 @@ class Pack:
     cost: int
     packs: tuple[str, ...] = ()
     hasty: bool = False
+    opening: int | None = None
 
     @property
     def stated(self) -> list[int]:
-        """What the signed metadata states: bytes of the index, bytes in all."""
-        return [len(self.head), self.cost]
+        """What the signed metadata states: bytes of the index and in all; if need be, needs and how far to open it."""
+        return [len(self.head), self.cost, *(() if self.opening is None else (0, self.opening))]
 
 
 def start_of(manifest: Manifest, held: Manifest) -> Start:
@@ -184,7 +185,8 @@ def _finish(planned: Planned, jobs: Sequence[Sequence[Job]], encoded: Mapping[Jo
     choices = [{job.able: encoded[job] for job in some} for some in jobs]
     kept = [frame for frame in planned.frames if isinstance(frame, Frame)]
     chosen = choose(planned.drafts, choices, kept, len(held.contents) if held else 0)
-    if sum(made[-1][1].length for made in chosen) < (CHOICES_MIN_BYTES if held else OPENING_BYTES):
+    first, last = (sum(made[place][1].length for made in chosen) for place in (0, -1))
+    if last - first < CHOICES_SAVE_BYTES:
         chosen = [made[-1:] for made in chosen]
     firsts = iter(made[0] for made in chosen)
     frames = [frame if isinstance(frame, Frame) else next(firsts)[0] for frame in planned.frames]
@@ -199,7 +201,9 @@ def _finish(planned: Planned, jobs: Sequence[Sequence[Job]], encoded: Mapping[Jo
     elide = held is not None and packed < ELIDE_BELOW_BYTES and plain_size <= ELIDED_MAX_BYTES
     head = format_head(index, manifest, held, elide=elide)
     hasty = any(one.effort < Effort.FULL for choice in choices for one in choice.values())
-    return Pack(planned.name, head, tuple(one.path for one in bodies), len(head) + packed, tuple(planned.packs), hasty)
+    paths = tuple(one.path for one in bodies)
+    opening = len(head) + (first if first * EAGER_WITHIN <= last else 0) if instead else None
+    return Pack(planned.name, head, paths, len(head) + packed, tuple(planned.packs), hasty, opening)
 
 
 def write_pack(folder: Path, pack: Pack) -> None:

@@ -48,7 +48,8 @@ class Hop:
     """One pack that leads to a release: from an earlier one, from one of another course, or from nothing.
 
     `head` is the length of its index, `total` the bytes of index and frames.
-    `needs` are what a node must be able to do to take it at all.
+    `needs` are what a node must be able to do to take it at all, `opening` the bytes to
+    ask for first where its publisher states them.
     """
 
     offer: Offer
@@ -56,6 +57,7 @@ class Hop:
     head: int
     total: int
     needs: Needs = 0
+    opening: int | None = None
 
     @property
     def pack(self) -> str:
@@ -99,6 +101,8 @@ def hops_to(offer: Offer) -> Sequence[Hop]:
                 hops.append(Hop(offer, start, head, total))
             case [int(head), int(total), int(needs)] if 0 < head <= total and needs >= 0:
                 hops.append(Hop(offer, start, head, total, needs))
+            case [int(head), int(total), int(needs), int(opening)] if 0 < head <= total and needs >= 0 <= opening:
+                hops.append(Hop(offer, start, head, total, needs, opening))
     return hops
 
 

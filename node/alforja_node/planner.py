@@ -168,7 +168,8 @@ def _plan_open(way: Way, left: int | None) -> Open | None:
     first, head = way.have.head, way.hop.head
     # A later first install may be shorter than it costs: frames of earlier ones lie in their packs.
     lies_whole = way.hop.start is not None or (way.hop.offer.release == 1 and way.hop.total <= OPENING_BYTES)
-    last = max(head, min(way.hop.total, OPENING_BYTES) if lies_whole else 0) - 1
+    reach = way.hop.opening if way.hop.opening is not None else way.hop.total if lies_whole else 0
+    last = max(head, min(reach, OPENING_BYTES)) - 1
     step = Open(way.hop, first, last)
     if left is not None and step.cost > left:
         step = Open(way.hop, first, min(head - 1, first + left - REQUEST_COST_BYTES - 1))

@@ -31,6 +31,7 @@ from alforja_packaging.unfolding import Transcode
 
 # What frames are to take on average, by what their pieces pack to alone: in the end text takes two thirds of it.
 CORE_FRAME_BYTES: Final = 768 * 1024  # the price of taking one lesson alone
+LONERS_COUNT: Final = 3  # times in a core frame: what is packed already gains nothing from company
 RICH_FRAME_BYTES: Final = 4 * 2**20
 INSTALL_FRAME_MAX_BYTES: Final = 16 * 2**20  # plain: leaves as much for bases
 ANCHOR_MAX_BYTES: Final = 4 * 2**20
@@ -273,7 +274,7 @@ def _install_groups(
     limit = {"core": CORE_FRAME_BYTES, "rich": RICH_FRAME_BYTES}
     for part, run in groupby(order, key=lambda one: one[0]):
         costed = [
-            _cost(manifest, piece, piece.length, packed_of)
+            _cost(manifest, piece, piece.length, packed_of, loners=LONERS_COUNT if part == "core" else 1)
             for _, number in run
             for piece in cut(number, manifest.contents[number].size)
         ]
@@ -294,10 +295,12 @@ def _update_groups(
     return _cut_groups(costed, UPDATE_FRAME_COST_BYTES, UPDATE_FRAME_BYTES)
 
 
-def _cost(manifest: Manifest, piece: Piece, novel: int, packed_of: PackedOf) -> _Costed:
+def _cost(manifest: Manifest, piece: Piece, novel: int, packed_of: PackedOf, *, loners: int = 1) -> _Costed:
     content = manifest.contents[piece.content]
     draw = int.from_bytes(content.digest[:4], "little") ^ piece.offset // PIECE_MAX_BYTES
-    return _Costed(piece, novel * packed_of(content.digest, piece) // max(1, piece.length), draw)
+    packed = packed_of(content.digest, piece)
+    cost = novel * packed // max(1, piece.length)
+    return _Costed(piece, cost * loners if packed > piece.length * PACKED_ALREADY else cost, draw)
 
 
 def _cut_groups(costed: Sequence[_Costed], cost_mean: int, size_max: int) -> Iterator[tuple[Piece, ...]]:

@@ -23,8 +23,11 @@ def whole(*contents: int) -> Draft:
     return Draft(tuple(Piece(content, 0, SIZE) for content in contents))
 
 
-def by_reader(*lengths: int, needs: Sequence[Needs] = READERS) -> Choices:
-    return {able: encoded(length, need) for able, length, need in zip(READERS, lengths, needs, strict=False)}
+THREE = (0, NEEDS_ZLIB, NEEDS_ZLIB | NEEDS_JPEG_XL)
+
+
+def by_reader(*lengths: int, needs: Sequence[Needs] = THREE) -> Choices:
+    return {able: encoded(length, need) for able, length, need in zip(THREE, lengths, needs, strict=False)}
 
 
 def told(chosen: Sequence[Sequence[Made]]) -> list[list[tuple[Needs, int]]]:

@@ -25,7 +25,7 @@ from alforja_hub.workspace import CourseNote, Workspace
 from alforja_packaging import codec, frames, jpegs, seal
 from alforja_packaging.course import Course
 from alforja_packaging.errors import RequestError
-from alforja_packaging.frames import NEEDS_ZLIB, NEEDS_ZSTD
+from alforja_packaging.frames import NEEDS_ENCODERS, NEEDS_ZLIB, NEEDS_ZSTD, Needs
 from alforja_packaging.layout import Start, parse_bundle_path
 from tests.simulators.hub import InlineExecutor, Tree, make_manifest
 
@@ -35,14 +35,14 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 class Hub:
     """A hub in a folder, without a command line."""
 
-    def __init__(self, home: Path, updates_kept: int = 8) -> None:
+    def __init__(self, home: Path, updates_kept: int = 8, able: Needs = NEEDS_ZLIB) -> None:
         self.settings = HubSettings(home=home, updates_kept=updates_kept, grace_days=0, workers=1)
         self.workspace = Workspace(self.settings.workspace, home / "hub.sqlite")
         self.workspace.prepare()
         self.authority = Authority(self.settings.repository, self.settings.keys, home / "history", now=lambda: NOW)
         if not self.authority.exists():
             self.authority.create("moe")
-        self.press = Press(self.settings, self.workspace, self.authority, InlineExecutor())
+        self.press = Press(self.settings, self.workspace, self.authority, InlineExecutor(), able=able)
 
     def publish(self, tree: Tree, course: str = "maths", max_seconds: float | None = None) -> Published:
         """Import a tree and publish it."""
@@ -247,7 +247,8 @@ def test_a_first_install_opens_archives_and_is_of_use_to_whoever_cannot_close_th
         assert able
         assert all(frame.needs == NEEDS_ZLIB for frame in able)
         assert {piece.content for frame in plain for piece in frame.outputs} == set(range(len(route.manifest.contents)))
-        head, total = published.costs["install"]
+        head, total, needs, opening = published.costs["install"]
+        assert (needs, opening) == (0, head)
         assert total == head + sum(frame.length for frame in plain) == explained.total
         for frame in able:
             instead = [other for other in plain if set(other.outputs) == set(frame.outputs)]
@@ -261,7 +262,7 @@ def test_a_large_file_of_which_some_pieces_gain_by_opening_is_published(
     monkeypatch.setattr(frames, "PIECE_MAX_BYTES", 150_000)
     monkeypatch.setattr(seal, "RICH_FRAME_BYTES", 150_000)
     monkeypatch.setattr(seal, "UPDATE_FRAME_COST_BYTES", 100_000)
-    monkeypatch.setattr(build, "OPENING_BYTES", 0)
+    monkeypatch.setattr(build, "CHOICES_SAVE_BYTES", 0)
     hub = Hub(tmp_path)
     for edit in range(edits):
         archive = b"".join(an_archive(edit, part) for part in range(2))
@@ -301,7 +302,7 @@ def test_an_update_opens_clusters_for_whoever_can_close_them(tmp_path: Path) -> 
         page = " ".join([edit, *words]).encode()
         return b"ZIM\x04\5" + b"".join(codec.compress_streaming([page], {"compression_level": 19})) + bytes(80)
 
-    hub = Hub(tmp_path)
+    hub = Hub(tmp_path, able=NEEDS_ZLIB | NEEDS_ENCODERS)
     hub.publish({"books.zim": a_zim("one")})
     published = hub.publish({"books.zim": a_zim("two and")})
 
@@ -309,6 +310,6 @@ def test_an_update_opens_clusters_for_whoever_can_close_them(tmp_path: Path) -> 
     able, plain = update.opened.index.frames
     assert (able.needs, plain.needs) == (NEEDS_ZSTD, 0)
     assert able.length < 200 < plain.length / 10
-    head, total = published.costs["from-1"]
-    assert total == head + plain.length
+    head, total, needs, opening = published.costs["from-1"]
+    assert (total, needs, opening) == (head + plain.length, 0, head + able.length)
     assert not any(frame.needs for frame in hub.press.open_route("moe", "maths", None).opened.index.frames)

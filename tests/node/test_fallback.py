@@ -10,12 +10,11 @@ import pytest
 
 from alforja_hub import build
 from alforja_node import planner
-from alforja_node.abilities import Ability
 from alforja_packaging import seal
+from alforja_packaging.abilities import Ability
 from alforja_packaging.frames import (
     KINDS,
     NEEDS_JPEG_XL,
-    NEEDS_KNOWN,
     NEEDS_ZLIB,
     PLAIN,
     PREFIX,
@@ -306,18 +305,20 @@ def only(known: Needs) -> Ability:
     return lambda asked: asked & known
 
 
+WITH_PICTURES = NEEDS_ZLIB | NEEDS_JPEG_XL
+
+
 @pytest.fixture
 def no_pack_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "CHOICES_MIN_BYTES", 0)
-    monkeypatch.setattr(build, "OPENING_BYTES", 0)
+    monkeypatch.setattr(build, "CHOICES_SAVE_BYTES", 0)
     monkeypatch.setattr(planner, "OPENING_BYTES", 0)
 
 
 @needs_jpeg_xl
 @pytest.mark.usefixtures("no_pack_is_small")
 async def test_whoever_can_undo_jpeg_xl_fetches_less_and_all_others_come_to_the_same(tmp_path: Path) -> None:
-    hub = SimulatedHub(tmp_path / "hub", able=NEEDS_KNOWN)
-    received: dict[Needs, list[int]] = {NEEDS_ZLIB: [], NEEDS_KNOWN: []}
+    hub = SimulatedHub(tmp_path / "hub", able=WITH_PICTURES)
+    received: dict[Needs, list[int]] = {NEEDS_ZLIB: [], WITH_PICTURES: []}
     for edit in range(2):
         held = hub.manifest_of("maths") if edit else None
         hub.publish("maths", with_pictures(edit))
@@ -331,8 +332,8 @@ async def test_whoever_can_undo_jpeg_xl_fetches_less_and_all_others_come_to_the_
                 assert outcome.refused == outcome.errors == []
 
     needs = [frame.needs for frame in hub.frames("maths", 2, "from-1", held)]
-    assert needs == [NEEDS_KNOWN, NEEDS_ZLIB]
-    for more, less in zip(received[NEEDS_ZLIB], received[NEEDS_KNOWN], strict=True):
+    assert needs == [WITH_PICTURES, NEEDS_ZLIB]
+    for more, less in zip(received[NEEDS_ZLIB], received[WITH_PICTURES], strict=True):
         assert less < more * 0.95
 
 
@@ -342,14 +343,14 @@ async def test_pictures_of_a_first_install_live_on_in_later_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seal, "CORE_FRAME_BYTES", 1)
-    hub = SimulatedHub(tmp_path / "hub", able=NEEDS_KNOWN)
+    hub = SimulatedHub(tmp_path / "hub", able=WITH_PICTURES)
     hub.publish("maths", with_pictures())
     hub.publish("maths", with_pictures(1))
     frames = hub.frames("maths", 2, "install")
 
     assert {frame.needs for frame in frames if frame.pack == 1} == {0, NEEDS_JPEG_XL}
-    assert {frame.needs for frame in frames if frame.pack == 0} == {0, NEEDS_JPEG_XL, NEEDS_KNOWN}
-    for known in (0, NEEDS_ZLIB, NEEDS_KNOWN):
+    assert {frame.needs for frame in frames if frame.pack == 0} == {0, NEEDS_JPEG_XL, WITH_PICTURES}
+    for known in (0, NEEDS_ZLIB, WITH_PICTURES):
         (tmp_path / str(known)).mkdir()
         async with a_school(tmp_path / str(known), hub) as school:
             outcome = await school.open(able=only(known)).run()
@@ -361,7 +362,7 @@ async def test_pictures_of_a_first_install_live_on_in_later_ones(
 @needs_jpeg_xl
 @pytest.mark.usefixtures("no_pack_is_small")
 async def test_a_broken_frame_of_pictures_is_left_for_the_first_install(tmp_path: Path) -> None:
-    hub = SimulatedHub(tmp_path / "hub", able=NEEDS_KNOWN)
+    hub = SimulatedHub(tmp_path / "hub", able=WITH_PICTURES)
     hub.publish("maths", with_pictures())
     async with a_school(tmp_path, hub) as school:
         await school.contact()
@@ -378,10 +379,10 @@ async def test_a_broken_frame_of_pictures_is_left_for_the_first_install(tmp_path
 
 
 @needs_jpeg_xl
-async def test_a_small_update_comes_whole_so_it_has_no_choices(tmp_path: Path) -> None:
-    hub = SimulatedHub(tmp_path / "hub", able=NEEDS_KNOWN)
+async def test_an_update_by_which_pictures_save_next_to_nothing_has_no_choices(tmp_path: Path) -> None:
+    hub = SimulatedHub(tmp_path / "hub", able=WITH_PICTURES)
     hub.publish("maths", {"a/page.html": words(9, 9_000)})
     held = hub.manifest_of("maths")
-    hub.publish("maths", {"a/page.html": words(9, 9_000), "b/new.jpg": a_jpeg(1)})
+    hub.publish("maths", {"a/page.html": words(9, 9_000), "b/new.jpg": a_jpeg(1)[:4_000]})
 
     assert [frame.needs for frame in hub.frames("maths", 2, "from-1", held)] == [0]

@@ -191,6 +191,14 @@ def test_frames_that_are_not_taken_are_neither_planned_nor_waited_for() -> None:
     assert plan_contact([replace(way, have=Have(100, frozenset([1, 2])))], None) == (Activate(hop),)
 
 
+def test_a_pack_with_choices_is_opened_as_far_as_its_publisher_says() -> None:
+    hop = Hop(an_offer("maths"), Start(1), 300, 900_000, 0, 700)
+
+    assert plan_contact([Way(hop, Have())], None) == (Open(hop, 0, 699),)
+    assert plan_contact([Way(replace(hop, opening=0), Have())], None) == (Open(replace(hop, opening=0), 0, 299),)
+    assert plan_contact([Way(replace(hop, opening=10**9), Have())], None)[0].cost < 70_000
+
+
 def test_a_large_first_install_begins_with_its_index_alone() -> None:
     hop = Hop(an_offer("maths"), None, 300, OPENING_BYTES * 3)
 

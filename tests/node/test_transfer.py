@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from alforja_node.abilities import Ability, find_abilities
 from alforja_node.ledger import Ledger, open_ledger
 from alforja_node.planner import NO_OUTLOOK, NO_WISHES, Fetch
 from alforja_node.planning.forecast import Forecast
@@ -19,6 +18,7 @@ from alforja_node.sources import DirectorySource, Source
 from alforja_node.store import Store
 from alforja_node.transfer import Catalogue, Contact, Outcome, export, load_releases, prune, scrub
 from alforja_packaging import frames
+from alforja_packaging.abilities import Ability, find_abilities
 from alforja_packaging.errors import RequestError
 from tests.simulators.hub import SimulatedHub, Tree
 from tests.simulators.links import CuttingSource, TamperingSource

@@ -197,10 +197,9 @@ def test_the_protocol_states_what_the_planner_counts_with() -> None:
 def test_the_format_states_when_a_content_is_given_more_than_once() -> None:
     stated = " ".join(FORMAT.split())
 
-    assert build.OPENING_BYTES == OPENING_BYTES
     assert f"smaller by {choosing.WORTH * 100:.0f} %" in stated
-    assert f"less than {build.OPENING_BYTES // 1024} KiB, and updates" in stated
-    assert f"updates of less than {build.CHOICES_MIN_BYTES // 1024} KiB" in stated
+    assert f"less than {build.CHOICES_SAVE_BYTES} bytes" in stated
+    assert f"together are {build.EAGER_WITHIN} times as long" in stated
     assert f"have at most {jpegs.JPEG_MAX_BYTES // 2**20} MiB each" in stated
     for bounds in (jpegs._RESTORE, jpegs._PROOF):
         assert f"{bounds.memory_bytes // 2**20} MiB" in stated

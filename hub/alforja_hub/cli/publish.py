@@ -18,9 +18,9 @@ from alforja_hub.cli.keeping import Size, as_fields, chosen, say_tidied
 from alforja_hub.publish import Press
 from alforja_hub.settings import HubSettings
 from alforja_hub.upkeep import Upkeep
-from alforja_packaging import jpegs
+from alforja_packaging.abilities import find_abilities
 from alforja_packaging.console import in_words, json_option, say_json, show_progress
-from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB
+from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_KNOWN
 
 
 @click.command()
@@ -95,7 +95,7 @@ def command(
         def watch(what: str, done: int, total: int) -> None:
             progress.update(task, description=f"{course}: {what}", completed=done, total=total or None)
 
-        able = NEEDS_ZLIB | (NEEDS_JPEG_XL if jpegs.available() else 0)
+        able = find_abilities(NEEDS_KNOWN)
         press = Press(settings, workspace, authority, pool, able=able)
         result = press.publish(course, now(), watch, max_seconds=max_seconds)
     if as_json:

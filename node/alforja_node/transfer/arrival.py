@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from alforja_node import disk
-from alforja_node.abilities import Ability, find_abilities
 from alforja_node.offers import Hop
 from alforja_node.planning.parts import make_parts
 from alforja_node.planning.ways import Have, Kind, Part, Urgency, Way
 from alforja_node.selection import Frames, Givers, asked_by, choose_frames, part_frames
 from alforja_node.store import Store
+from alforja_packaging.abilities import Ability, find_abilities
 from alforja_packaging.errors import FormatError, StoreError, VerifyError
 from alforja_packaging.frames import Frame, Material, Piece, decode
 from alforja_packaging.index import Opened, parse_head

@@ -12,7 +12,6 @@ from itertools import takewhile
 from pathlib import Path
 
 from alforja_node import disk, session
-from alforja_node.abilities import Ability, find_abilities
 from alforja_node.ledger import Ledger
 from alforja_node.offers import describe
 from alforja_node.planner import (
@@ -36,6 +35,7 @@ from alforja_node.store import Store
 from alforja_node.transfer.arrival import Arrival, Means, head_path
 from alforja_node.transfer.intake import Intake
 from alforja_node.transfer.outcome import Counted, Outcome, Refresh, Watcher
+from alforja_packaging.abilities import Ability, find_abilities
 from alforja_packaging.errors import AlforjaError, LinkError, VerifyError
 from alforja_packaging.frames import Frame
 

@@ -1,4 +1,4 @@
-"""What a node finds out about its own computer."""
+"""What a hub or a node finds out about its own computer."""
 
 import zlib
 from collections.abc import Iterator
@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from alforja_node import abilities
-from alforja_node.abilities import find_abilities
-from alforja_packaging import blocks, codec, jpegs
+from alforja_packaging import abilities, blocks, codec, jpegs
+from alforja_packaging.abilities import find_abilities
 from alforja_packaging.frames import NEEDS_ENCODERS, NEEDS_JPEG_XL, NEEDS_ZLIB
 from alforja_packaging.streams import Xz, Zstd
 

@@ -1,6 +1,7 @@
 """What this computer can do beyond what every node can. Found out when it is first asked for, then known.
 
-Here, at the edge, and nowhere else: whoever decides is handed the answer.
+Asked at the edge and nowhere else: whoever decides is handed the answer. A hub asks too: what its libraries pack
+must be what those of schools do.
 """
 
 import zlib
