@@ -1,13 +1,15 @@
 """What a teacher's helper types, and what is kept of it."""
 
 import json
-from collections.abc import Callable
+import sqlite3
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from alforja_node import ledger as ledger_module
 from alforja_node.cli import group
 from alforja_node.ledger import open_ledger
 from alforja_node.library.plans import say_prospect
@@ -19,7 +21,6 @@ from alforja_node.settings import NodeSettings, format_settings, load_settings
 from alforja_node.terms import Terms
 from alforja_packaging.errors import RequestError, StoreError
 
-Typed = Callable[..., Result]
 MATHS = ("moe", "maths")
 
 
@@ -94,6 +95,19 @@ async def test_wishes_end_with_the_subscription(home: Path) -> None:
         await ledger.unsubscribe(*MATHS)
 
         assert await ledger.wishes() == (Wish("pin", ("moe", "art"), "2", date(2026, 3, 2)),)
+
+
+async def test_a_ledger_from_before_there_were_wishes_is_taken_along(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(f"{ledger_module._MIGRATIONS[0]}; pragma user_version = 1;")
+        old.execute("insert into subscriptions values ('moe', 'maths')")
+        old.commit()
+    async with open_ledger(path) as ledger:
+        await ledger.put_wishes([Wish("pin", MATHS)])
+
+        assert await ledger.subscriptions() == {MATHS}
+        assert await ledger.wishes() == (Wish("pin", MATHS),)
 
 
 async def test_traffic_is_summed_by_day_and_kept_for_a_year(home: Path) -> None:
