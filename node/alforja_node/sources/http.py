@@ -7,13 +7,13 @@ from urllib.parse import quote
 import aiohttp
 from multidict import istr
 
+from alforja_node.sources.ahead import read_ahead
 from alforja_node.sources.protocol import Answer, NotThere, Traffic
 from alforja_packaging.errors import LinkError, VerifyError
 
 CONNECT_TIMEOUT_S = 30.0
 STALL_TIMEOUT_S = 60.0  # a satellite link may be silent for long between two bursts
 
-_CHUNK = 64 * 1024
 # Every header costs bytes on a metered link; none of these tells a source anything.
 _SKIPPED = frozenset(istr(name) for name in ("Accept", "Accept-Encoding", "User-Agent"))
 
@@ -97,7 +97,7 @@ class HttpSource:
 
     async def _read(self, response: aiohttp.ClientResponse, path: str) -> AsyncIterator[bytes]:
         try:
-            async for chunk in response.content.iter_chunked(_CHUNK):
+            async for chunk in read_ahead(response.content.iter_any()):
                 self.traffic.received += len(chunk)
                 yield chunk
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
