@@ -18,6 +18,7 @@ choose that one, so an edit moves no distance: nothing is told of most of them.
 """
 
 import zlib
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -113,9 +114,9 @@ class _Tokens:
 
     blocks: bytearray = field(default_factory=bytearray)
     control: bytearray = field(default_factory=bytearray)
-    starts: list[int] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    distances: list[int] = field(default_factory=list)
+    starts: "array[int]" = field(default_factory=lambda: array("I"))
+    lengths: "array[int]" = field(default_factory=lambda: array("H"))
+    distances: "array[int]" = field(default_factory=lambda: array("H"))
     long_forms: set[int] = field(default_factory=set)
     matched: int = 0  # where in the text the last match ends
     run: int = 0  # literals since then
@@ -279,20 +280,20 @@ def _codes(lengths: bytes) -> list[str]:
 
 def _tell_exceptions(text: bytes, tokens: _Tokens) -> bytes:
     """Tell of the matches that are not with the nearest source, or have length 258 oddly written."""
-    rfind = text.rfind
-    told = [(index, _LONG_FORM) for index in tokens.long_forms]
+    rfind, long_forms = text.rfind, tokens.long_forms
+    told, before = bytearray(), 0
     for index, (start, length, distance) in enumerate(
         zip(tokens.starts, tokens.lengths, tokens.distances, strict=True)
     ):
+        if index in long_forms:
+            told += _varint(index - before) + _varint(_LONG_FORM)
+            before = index
         source = start - distance
         found = rfind(text[start : start + length], source, start + length - 1)
         if found != source:
-            told.append((index, _hops(text, start, length, source) or _HOPS_MAX + distance))
-    told.sort()
-    befores = (0, *(index for index, _ in told))
-    return b"".join(
-        _varint(index - before) + _varint(value) for before, (index, value) in zip(befores, told, strict=False)
-    )
+            told += _varint(index - before) + _varint(_hops(text, start, length, source) or _HOPS_MAX + distance)
+            before = index
+    return bytes(told)
 
 
 def _hops(text: bytes, start: int, length: int, source: int) -> int:
