@@ -32,16 +32,28 @@ def choose_frames(opened: Opened, able: Needs) -> Frames:
     for number, frame in enumerate(frames):
         if frame.needs & ~able or any(given[base] < sizes[base] for base in _new_bases(opened, frame)):
             continue
-        fresh = [piece for piece in frame.outputs if _end(piece) > given[piece.content]]
-        if fresh and all(piece.offset <= max(0, given[piece.content]) for piece in fresh):
+        fresh = _fresh(frame, given)
+        if fresh:
             chosen.append(number)
-            for piece in fresh:
-                given[piece.content] = _end(piece)
+            for content, end in fresh.items():
+                given[content] = end
     for frame in frames:
         for piece in frame.outputs:
             if given[piece.content] < sizes[piece.content]:
                 raise FormatError("index: gives something only by frames that this computer cannot undo")
     return tuple(chosen)
+
+
+def _fresh(frame: Frame, given: Sequence[int]) -> dict[int, int]:
+    """How far a frame gives the contents of which it gives more than is given; nothing when it leaves a gap."""
+    ends: dict[int, int] = {}
+    for piece in frame.outputs:
+        before = ends.get(piece.content, given[piece.content])
+        if _end(piece) > before:
+            if piece.offset > max(0, before):
+                return {}
+            ends[piece.content] = _end(piece)
+    return ends
 
 
 def asked_by(frames: Iterable[Frame]) -> Needs:

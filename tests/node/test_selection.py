@@ -77,6 +77,18 @@ def test_a_large_file_may_change_from_one_kind_of_frame_to_another() -> None:
     assert choose_frames(opened, 0) == (3, 4)
 
 
+def test_a_frame_may_give_several_pieces_of_a_file() -> None:
+    opened = an_index(
+        [30, 10],
+        a_frame(Piece(0, 0, 10), Piece(0, 10, 10), whole(1), needs=NEEDS_ZLIB),
+        a_frame(Piece(0, 20, 10), needs=NEEDS_ZLIB),
+        a_frame(Piece(0, 0, 20), Piece(0, 20, 10), whole(1)),
+    )
+
+    assert choose_frames(opened, NEEDS_ZLIB) == (0, 1)
+    assert choose_frames(opened, 0) == (2,)
+
+
 def test_an_empty_file_is_given_once() -> None:
     opened = an_index([0], a_frame(Piece(0, 0, 0), needs=NEEDS_ZLIB), a_frame(Piece(0, 0, 0)))
 
