@@ -123,6 +123,7 @@ def test_an_archives_new_edition_costs_what_changed_in_it(hub: HubAt, node: Node
         node.sync()
         for edition in editions[1:]:
             hub.publish("maths", edition)
+            assert "update from release" in hub("cost", "maths").out
             assert node.sync()["received"] < 3_000 < len(edition["books.zim"]) / 50
             assert node.tree("maths") == edition
 

@@ -132,7 +132,7 @@ def owner_of(workspace: Workspace, course: str) -> str:
 def say_costs(costs: Mapping[str, Sequence[int]]) -> None:
     """Print what each route costs a school."""
     rows = []
-    for name, (index, total) in costs.items():
+    for name, (index, total, *_) in costs.items():
         what = "first install" if name == INSTALL_NAME else f"update from release {name.removeprefix('from-')}"
         rows.append((what, in_words(total), f"{total} bytes, {index} of them index"))
     say_table(rows, ("way", "size", "exactly"))
