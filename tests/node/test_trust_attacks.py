@@ -107,7 +107,9 @@ async def test_over_http_nothing_new_is_one_request_and_an_update_one_more(tmp_p
         await source.close()
 
     assert [requests for requests, _, _ in costs] == [1] * 5
-    assert [received + sent < 300 for _, received, sent in costs] == [False, True, False, True, False]
+    sums = [received + sent for _, received, sent in costs]
+    assert sums[1] == sums[3] < 260
+    assert min(sums[0], sums[2], sums[4]) > sums[1]
     assert costs[2][1] < 900  # with headers
     assert costs[4][1] < 500
     assert len(trusted.offers) == 202
