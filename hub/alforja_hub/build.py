@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from alforja_hub import shelf
@@ -148,7 +149,7 @@ class Builder:
 
     def _jobs(self, planned: Planned) -> Iterator[tuple[Job, ...]]:
         """Give for each draft its jobs: for every reader, then for those that can do more, where that may pay."""
-        free = met_by_all(update=planned.held is not None)
+        free = met_by_all(update=planned.held is not None) & self._able
         contents = planned.manifest.contents
         for draft in planned.drafts:
             outputs = self._runs(draft.outputs, planned.manifest, None)
@@ -159,10 +160,13 @@ class Builder:
                 worth |= self._able & NEEDS_ENCODERS
             # A first install must be of use to every reader: whatever else fails is fetched by it.
             within = 0.0 if planned.held else seal.INSTALL_PLAIN_WITHIN
-            more = dict.fromkeys(able & (free | worth) for able in READERS)
+            readers = [free, *(able for able in dict.fromkeys(one & (free | worth) for one in READERS) if able & ~free)]
             yield (
                 Job(outputs, bases, within, free),
-                *(Job(outputs, bases if planned.held else (), able=able) for able in more if able & ~free),
+                *(
+                    Job(outputs, bases if planned.held else (), able=able, beyond=before)
+                    for before, able in pairwise(readers)
+                ),
             )
 
     def _runs(self, pieces: Iterable[Piece], manifest: Manifest, held: Manifest | None) -> tuple[Run, ...]:
@@ -196,8 +200,8 @@ def _finish(planned: Planned, jobs: Sequence[Sequence[Job]], encoded: Mapping[Jo
     moves = seal.find_moves(manifest, held) if held else ()
     index = Index(held.release if held else None, tuple(frames), moves, tuple(planned.packs))
     # What it costs whoever can do least.
-    least = [frame for frame in frames if not frame.needs & ~met_by_all(update=held is not None)]
-    packed, plain_size = sum(frame.length for frame in least), sum(frame.size for frame in least)
+    packed = sum(frame.length for frame in index.everybodys)
+    plain_size = sum(frame.size for frame in index.everybodys)
     elide = held is not None and packed < ELIDE_BELOW_BYTES and plain_size <= ELIDED_MAX_BYTES
     head = format_head(index, manifest, held, elide=elide)
     hasty = any(one.effort < Effort.FULL for choice in choices for one in choice.values())

@@ -48,10 +48,12 @@ def choose(drafts: Sequence[Draft], choices: Sequence[Choices], kept: Sequence[F
                 needs |= frame.needs
                 for base in _new_bases(frame, held):
                     needs |= needs_of.get(base, 0)
-            if needs != taken[0][0].needs and _length(better) <= (1 - WORTH) * _length(taken):
-                taken = [(replace(frame, needs=needs), one) for frame, one in better]
-                for place, made in zip(group, taken, strict=True):
-                    found[place].insert(0, made)
+            if _length(better) > (1 - WORTH) * _length(taken):
+                continue
+            same = needs == taken[0][0].needs  # then nobody takes the larger one
+            taken = [(replace(frame, needs=needs), one) for frame, one in better]
+            for place, made in zip(group, taken, strict=True):
+                found[place][: int(same)] = [made]
     return found
 
 

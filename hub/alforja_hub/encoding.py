@@ -23,7 +23,7 @@ from alforja_packaging.errors import StoreError
 from alforja_packaging.frames import NEEDS_JPEG_XL, Needs
 from alforja_packaging.patching import LEVEL_MAX
 
-ENCODER_VERSION: Final = 4  # part of every frame's name: raise it when `seal.encode` changes
+ENCODER_VERSION: Final = 5  # part of every frame's name: raise it when `seal.encode` changes
 
 _TICK_S = 0.5  # between two reports of progress
 _RATE_BYTES_PER_S = 300_000.0  # of one core, until the first frame has shown it
@@ -68,7 +68,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Job:
-    """A frame to encode for readers that are `able`.
+    """A frame to encode for readers that are `able`; to lie beside one for those that are able to do what is `beyond`.
 
     Without bases it is preferred if it is larger by no more than the part `plain_if_within`.
     """
@@ -77,6 +77,7 @@ class Job:
     bases: tuple[Run, ...] = ()
     plain_if_within: float = 0.0
     able: Needs = 0
+    beyond: Needs | None = None
 
     @cached_property
     def work(self) -> int:
@@ -87,7 +88,7 @@ class Job:
     @cached_property
     def name(self) -> str:
         """What it is made from, as one short name."""
-        hasher = hashlib.sha256(f"{ENCODER_VERSION} {self.plain_if_within} {self.able}".encode())
+        hasher = hashlib.sha256(f"{ENCODER_VERSION} {self.plain_if_within} {self.able} {self.beyond}".encode())
         for runs in (self.outputs, self.bases):
             for run in runs:
                 hasher.update(f" {Path(run.path).name} {run.offset} {run.length}".encode())
@@ -256,8 +257,8 @@ def encode_frame(job: Job, target: str, seconds: float | None) -> Encoded:
         [run.read() for run in job.bases],
         plain_if_within=job.plain_if_within,
         level=_LEVELS[effort],
-        # Opening takes as long at any level.
-        able=job.able if effort > Effort.QUICK else job.able & NEEDS_JPEG_XL,
+        able=job.able if effort > Effort.QUICK else 0,  # opening takes as long at any level
+        beyond=job.beyond,
         transcode=TranscodeShelf(_transcodes_beside(path.parents[1])).of,
     )
     shelf.put_cached(path, made.data)

@@ -57,6 +57,12 @@ class Index:
     moves: tuple[tuple[int, int], ...] = ()
     packs: tuple[str, ...] = ()
 
+    @property
+    def everybodys(self) -> tuple[Frame, ...]:
+        """The frames for whoever can do least: they give everything by themselves."""
+        free = met_by_all(update=self.from_release is not None)
+        return tuple(frame for frame in self.frames if not frame.needs & ~free)
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:

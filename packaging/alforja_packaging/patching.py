@@ -4,7 +4,6 @@ docs/format.md section 7.2. Only a hub needs this.
 """
 
 import lzma
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -12,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from alforja_packaging import codec, patch
-from alforja_packaging.archives import Encoded
+from alforja_packaging.archives import Encoded, may_hold_jpegs
 from alforja_packaging.covers import Match, find_differences, find_matches
 from alforja_packaging.errors import FormatError, VerifyError
 from alforja_packaging.frames import NEEDS_ENCODERS, NEEDS_JPEG_XL, NEEDS_ZLIB, Needs
@@ -24,8 +23,6 @@ LEVEL_MAX: Final = 22  # of zstd
 _LITERALS: Final = 2  # the place of that stream
 _LZMA_TRIALS: Final = ((3, 0, 2), (4, 0, 0), (3, 0, 0), (0, 0, 0), (0, 2, 2))
 """lc, lp, pb: zstd's rivals' default, texts, mixtures, columns of numbers, samples of sound."""
-_MAY_HOLD_JPEGS: Final = re.compile(rb"\xff\xd8\xff|PK\x03\x04|\x1f\x8b\x08|stream\r?\n")
-"""A JPEG, or what may hold one packed: looking closer takes long."""
 _SMALL_BYTES: Final = 4096  # up to which everything is tried
 _SAMPLE_BYTES: Final = 64 * 1024
 _SAMPLES_MAX_BYTES: Final = 4 * 2**20
@@ -61,25 +58,32 @@ def make_patches(
     Streams are opened only for readers that are `able` to close those of zlib; those of
     zstd and xz only if these can be closed too. Each patch was undone once, and gave the output.
     """
-    for made in _make_all(output, bases, level, able):
-        if _gives(made, bases, output):
+    matches = find_matches(b"".join(bases), output)
+    plain = make_patch(Unfolded(output), bases, level=level, matches=matches)
+    for made in (plain, _make_opened(output, bases, matches, level=level, able=able)):
+        if made is not None and _gives(made, bases, output):
             yield made
 
 
-def make_jpeg_patch(output: bytes, bases: Sequence[bytes], transcode: Transcode) -> Patch | None:
-    """Make the patch whose JPEGs travel as JPEG XL, with what else is packed opened too.
+def make_choice(
+    output: bytes,
+    bases: Sequence[bytes],
+    *,
+    able: Needs,
+    beyond: Needs,
+    level: int = LEVEL_MAX,
+    transcode: Transcode | None = None,
+) -> Patch | None:
+    """Make the patch, with what is packed opened, for readers that are `able` to do more than what is `beyond`.
 
-    None where the output holds none that are worth it. The patch was undone once, and gave the output.
+    JPEGs travel as what `transcode` gives of them if that can be undone. None where there
+    is nothing that only these readers can close. The patch was undone once, and gave the output.
     """
-    if not _MAY_HOLD_JPEGS.search(output):
+    if not able & ~beyond or (able & ~beyond == NEEDS_JPEG_XL and not may_hold_jpegs(output)):
         return None
-    old = b"".join(bases)
-    matches = find_matches(old, output)
-    unfolded = unfold(output, matches, old, transcode=transcode)
-    if not unfolded.needs & NEEDS_JPEG_XL:
-        return None
-    made = make_patch(unfolded, bases, find_openings(old, matches, output))
-    return made if _gives(made, bases, output) else None
+    matches = find_matches(b"".join(bases), output)
+    made = _make_opened(output, bases, matches, level=level, able=able, beyond=beyond, transcode=transcode)
+    return made if made is not None and _gives(made, bases, output) else None
 
 
 def _gives(made: Patch, bases: Sequence[bytes], output: bytes) -> bool:
@@ -91,18 +95,31 @@ def _gives(made: Patch, bases: Sequence[bytes], output: bytes) -> bool:
         return False
 
 
-def _make_all(output: bytes, bases: Sequence[bytes], level: int, able: Needs) -> Iterator[Patch]:
-    old = b"".join(bases)
-    matches = find_matches(old, output)
-    yield make_patch(Unfolded(output), bases, level=level, matches=matches)
+def _make_opened(
+    output: bytes,
+    bases: Sequence[bytes],
+    matches: Sequence[Match],
+    *,
+    level: int,
+    able: Needs,
+    beyond: Needs = 0,
+    transcode: Transcode | None = None,
+) -> Patch | None:
     if not able & NEEDS_ZLIB:
-        return
-    with_encoders = able & NEEDS_ENCODERS == NEEDS_ENCODERS
-    unfolded = unfold(output, matches, old, encoded=Encoded.CLOSED if with_encoders else Encoded.LEFT)
-    if unfolded.closings:
-        encoded = Encoded.OPENED if unfolded.needs & NEEDS_ENCODERS else Encoded.LEFT
-        openings = find_openings(old, matches, output, encoded=encoded)
-        yield make_patch(unfolded, bases, openings, level=level)
+        return None
+    old = b"".join(bases)
+    unfolded = unfold(
+        output,
+        matches,
+        old,
+        transcode=transcode if able & NEEDS_JPEG_XL else None,
+        encoded=Encoded.CLOSED if able & NEEDS_ENCODERS == NEEDS_ENCODERS else Encoded.LEFT,
+    )
+    # Tokens need nothing, but whoever cannot close zlib's streams has no patch with any of them open.
+    if not unfolded.closings or (beyond & NEEDS_ZLIB and not unfolded.needs & ~beyond):
+        return None
+    encoded = Encoded.OPENED if unfolded.needs & NEEDS_ENCODERS else Encoded.LEFT
+    return make_patch(unfolded, bases, find_openings(old, matches, output, encoded=encoded), level=level)
 
 
 def make_patch(

@@ -25,7 +25,7 @@ from alforja_packaging.frames import (
 )
 from alforja_packaging.layout import Part, part_of
 from alforja_packaging.manifest import File, Manifest
-from alforja_packaging.patching import LEVEL_MAX, make_jpeg_patch, make_patches
+from alforja_packaging.patching import LEVEL_MAX, make_choice, make_patches
 from alforja_packaging.similarity import Candidate, Features, Pool
 from alforja_packaging.unfolding import Transcode
 
@@ -180,6 +180,7 @@ def encode(
     plain_if_within: float = 0.0,
     level: int = LEVEL_MAX,
     able: Needs = 0,
+    beyond: Needs | None = None,
     transcode: Transcode | None = None,
 ) -> Encoding:
     """Encode one frame by every kind and setting worth trying; give the smallest for readers that are `able`.
@@ -189,11 +190,14 @@ def encode(
     A frame without bases is preferred if it is larger by no more than the part
     `plain_if_within`: it holds for longer, as no other frame's fate is its own.
 
-    With NEEDS_JPEG_XL only JPEG XL is tried, made by `transcode`, and that never in
-    haste: NO_USE where nothing comes of it. A frame that needs less stands beside it.
+    With `beyond` the frame stands beside another one, for readers that are able to do
+    that: only what they cannot undo is tried, and NO_USE is given where nothing comes of
+    it. JPEG XL is made by `transcode`, never in haste.
     """
-    if able & NEEDS_JPEG_XL:
-        made = make_jpeg_patch(output, bases, transcode) if transcode and level == LEVEL_MAX else None
+    if beyond is not None:
+        if transcode is None or level < LEVEL_MAX:
+            able &= ~NEEDS_JPEG_XL
+        made = make_choice(output, bases, level=level, able=able, beyond=beyond, transcode=transcode)
         return Encoding("patch", made.data, made.bases, made.needs) if made else NO_USE
     if not any(bases):
         return _encode_alone(output, level, able)

@@ -50,6 +50,10 @@ def test_what_came_to_nothing_is_no_choice() -> None:
     assert told(choose([whole(0)], [by_reader(100, 50, 0)], (), 0)) == [[(1, 50), (0, 100)]]
 
 
+def test_a_smaller_frame_that_needs_no_more_takes_the_place_of_the_larger_one() -> None:
+    assert told(choose([whole(0)], [by_reader(100, 50, 20, needs=(0, 0, NEEDS_ZLIB))], (), 0)) == [[(1, 20), (0, 50)]]
+
+
 def test_pictures_alone_need_no_zlib() -> None:
     assert told(choose([whole(0)], [by_reader(100, 100, 20, needs=(0, 0, NEEDS_JPEG_XL))], (), 0)) == [
         [(NEEDS_JPEG_XL, 20), (0, 100)]

@@ -14,10 +14,12 @@ from alforja_packaging import codec, jpegs, patch, seal
 from alforja_packaging.covers import Match
 from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_KNOWN, NEEDS_XZ, NEEDS_ZLIB, NEEDS_ZSTD
 from alforja_packaging.patch import InMemory
-from alforja_packaging.patching import make_jpeg_patch, make_patches
+from alforja_packaging.patching import LEVEL_MAX, make_choice, make_patches
 from alforja_packaging.streams import Jpeg, Tokens, Zlib
-from alforja_packaging.unfolding import JPEGS_WORTH, Unfolded, unfold
+from alforja_packaging.unfolding import JPEGS_WORTH, Transcode, Unfolded, unfold
 from tests.simulators.pictures import a_jpeg, needs_jpeg_xl
+
+WITH_PICTURES = NEEDS_ZLIB | NEEDS_JPEG_XL
 
 WORDS = [b"water", b"well", b"river", b"rain", b"cloud", b"school", b"bread", b"house"]
 
@@ -153,7 +155,7 @@ def test_pictures_travel_as_jpeg_xl_inside_archives_too() -> None:
         (a_zip({"a.html": text(1, 99), "a.jpg": picture}), NEEDS_ZLIB | NEEDS_JPEG_XL),
     ):
         closed = min(made.data for made in make_patches(output, []))
-        made = make_jpeg_patch(output, [b"of no use"], jpegs.transcode)
+        made = make_choice(output, [b"of no use"], able=WITH_PICTURES, beyond=NEEDS_ZLIB, transcode=jpegs.transcode)
 
         assert made is not None
         assert made.needs == needs
@@ -172,9 +174,9 @@ def test_a_picture_that_is_held_is_copied_and_a_few_among_much_else_are_left_alo
     noise = random.Random(1).randbytes(JPEGS_WORTH * len(picture))
     whole = Match(0, 0, len(picture))
 
-    assert make_jpeg_patch(picture, [picture], transcode) is None
-    assert make_jpeg_patch(noise + picture, [], transcode) is None
-    assert make_jpeg_patch(text(1, 99), [], transcode) is None
+    assert make_choice(picture, [picture], able=WITH_PICTURES, beyond=NEEDS_ZLIB, transcode=transcode) is None
+    assert make_choice(noise + picture, [], able=WITH_PICTURES, beyond=NEEDS_ZLIB, transcode=transcode) is None
+    assert make_choice(text(1, 99), [], able=WITH_PICTURES, beyond=NEEDS_ZLIB, transcode=transcode) is None
     assert not asked
     assert unfold(picture + noise[:999], [whole], picture, transcode=transcode).closings == ()
     assert [type(closing.method) for closing in unfold(picture, [], b"", transcode=transcode).closings] == [Jpeg]
@@ -182,12 +184,24 @@ def test_a_picture_that_is_held_is_copied_and_a_few_among_much_else_are_left_alo
 
 
 def test_what_does_not_come_back_or_is_made_in_haste_is_no_frame() -> None:
-    able = NEEDS_KNOWN
+    def beside(transcode: Transcode | None, level: int = LEVEL_MAX) -> seal.Encoding:
+        return seal.encode(
+            a_jpeg(1), [], able=NEEDS_KNOWN, beyond=NEEDS_KNOWN & ~NEEDS_JPEG_XL, transcode=transcode, level=level
+        )
 
-    assert seal.encode(a_jpeg(1), [], able=able, transcode=halved) == seal.NO_USE
-    assert seal.encode(a_jpeg(1), [], able=able, transcode=lambda _: None) == seal.NO_USE
-    assert seal.encode(a_jpeg(1), [], able=able, transcode=jpegs.transcode, level=3) == seal.NO_USE
-    assert seal.encode(a_jpeg(1), [], able=able) == seal.NO_USE
+    assert beside(halved) == seal.NO_USE
+    assert beside(lambda _: None) == seal.NO_USE
+    assert beside(jpegs.transcode, level=3) == seal.NO_USE
+    assert beside(None) == seal.NO_USE
+
+
+def test_what_lies_beside_another_frame_is_only_what_the_other_s_readers_cannot_undo() -> None:
+    book = a_zip({"a.html": text(1, 9_000)})
+
+    assert seal.encode(book, [], able=NEEDS_ZLIB, beyond=0).needs == NEEDS_ZLIB
+    assert seal.encode(book, [], able=NEEDS_KNOWN, beyond=NEEDS_ZLIB) == seal.NO_USE
+    assert seal.encode(text(1, 99), [], able=NEEDS_ZLIB, beyond=0) == seal.NO_USE
+    assert seal.encode(book, [], able=0, beyond=0) == seal.NO_USE
 
 
 @given(st.integers(0, 30), st.integers(1, 9), st.integers(1, 9), st.binary(max_size=40))

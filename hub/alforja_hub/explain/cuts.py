@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alforja_hub.encoding import Run
-from alforja_hub.explain.rows import told_frames
 from alforja_packaging import seal
 from alforja_packaging.frames import NEEDS_ZLIB, PATCH_MAX_BYTES, Piece
 from alforja_packaging.index import Opened
@@ -23,7 +22,7 @@ class Cuts:
 
 def weigh_cuts(manifest: Manifest, held: Manifest | None, opened: Opened, path_of: Callable[[bytes], Path]) -> Cuts:
     """Encode what the frames give as one, from all held bases. It takes as long as publishing. Raises StoreError."""
-    frames = list(told_frames(held, opened.index))
+    frames = opened.index.everybodys
     own = len(held.contents) if held else 0
     bases = dict.fromkeys(base for frame in frames for base in frame.bases if base.content < own)
     cut = Cuts(len(frames), sum(frame.length for frame in frames), None)

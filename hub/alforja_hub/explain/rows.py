@@ -4,12 +4,12 @@ A frame holds several files. Its bytes are shared out in proportion to weights,
 to the last byte. Nothing here opens a file.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from alforja_packaging.frames import Frame
-from alforja_packaging.index import Index, met_by_all
+from alforja_packaging.index import Index
 from alforja_packaging.manifest import File, Manifest
 
 Reason = Literal["new", "changed", "moved", "copied"]
@@ -95,16 +95,10 @@ def apportion(total: int, weights: Sequence[int]) -> list[int]:
     return shares
 
 
-def told_frames(held: Manifest | None, index: Index) -> Iterator[Frame]:
-    """The frames that it is told of: those for whoever can do least."""
-    free = met_by_all(update=held is not None)
-    return (frame for frame in index.frames if not frame.needs & ~free)
-
-
 def make_rows(manifest: Manifest, held: Manifest | None, index: Index, weigh: Weigh) -> list[Row]:
     """List all files that differ from the held release, the dearest first. Their costs add up to that of all frames."""
     given: dict[int, _Given] = {}
-    for frame in told_frames(held, index):
+    for frame in index.everybodys:  # it is told what a release costs whoever can do least
         weighed = weigh(frame)
         shares = apportion(frame.length, [one.weight for one in weighed])
         for piece, one, share in zip(frame.outputs, weighed, shares, strict=True):

@@ -13,7 +13,7 @@ from typing import Final
 from alforja_packaging.archives.budget import Budget
 from alforja_packaging.archives.encoders import Encoders
 from alforja_packaging.archives.inflating import RAW, Inflated, cut, inflate, join
-from alforja_packaging.archives.places import Kind, Place, Runs, find_next, may_hold_encoded
+from alforja_packaging.archives.places import Kind, Place, Runs, find_next, may_hold_encoded, may_hold_jpegs
 from alforja_packaging.archives.settings import Settings
 from alforja_packaging.blocks import BROKEN, STEP_BYTES, pack_runs, unpack_runs, unpacker
 from alforja_packaging.errors import FormatError, VerifyError
@@ -30,7 +30,7 @@ from alforja_packaging.streams import (
 )
 from alforja_packaging.tokens import from_tokens, to_tokens
 
-__all__ = ["Encoded", "find_streams", "may_hold_encoded", "pack", "unpack"]
+__all__ = ["Encoded", "find_streams", "may_hold_encoded", "may_hold_jpegs", "pack", "unpack"]
 
 _PACKED_MIN_BYTES: Final = 64  # below it a recipe costs more than it saves
 _ENCODED_MIN_BYTES: Final = 1024  # below it a node's encoder costs more than it saves

@@ -84,6 +84,11 @@ def may_hold_encoded(data: bytes | memoryview) -> bool:
     return _ENCODED.search(data) is not None
 
 
+def may_hold_jpegs(data: bytes | memoryview) -> bool:
+    """Tell whether there is what may be a JPEG, or may hold one packed."""
+    return _PICTURED.search(data) is not None
+
+
 def looks_like_zlib(data: memoryview, at: int) -> bool:
     """Tell whether a zlib header may stand there (RFC 1950), one that needs no dictionary."""
     header = int.from_bytes(data[at : at + 2], "big")
@@ -209,6 +214,7 @@ def _jpeg_end(data: memoryview, at: int, budget: Budget) -> int:
 
 
 _ENCODED: Final = re.compile(rb"\x28\xb5\x2f\xfd|\xfd7zXZ\0")
+_PICTURED: Final = re.compile(rb"\xff\xd8\xff|PK\x03\x04|\x1f\x8b\x08|stream\r?\n")
 _Reader = Callable[[memoryview, int, Budget], Iterator[Place]]
 _SIGNATURES: Final = re.compile(
     rb"PK\x03\x04|\x1f\x8b\x08|\x89PNG\r\n\x1a\n|stream\r?\n|wOFF|CWS[\x06-\x32]|\xff\xd8\xff|\x28\xb5\x2f\xfd|\xfd7zXZ\0",
