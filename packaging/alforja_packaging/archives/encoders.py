@@ -1,13 +1,12 @@
 """Find with which settings zstd or liblzma packed a stream, by trial.
 
-What was right once is tried first the next time. An encoder costs so much to begin
-with that trials of one file are counted.
+An encoder costs so much to begin with that the streams of one file are counted.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
-from alforja_packaging.blocks import STEP_BYTES, pack_runs
+from alforja_packaging.archives.trials import Text, Trials
+from alforja_packaging.blocks import STEP_BYTES
 from alforja_packaging.streams import ENCODERS_MAX, Xz, Zstd
 
 _ZSTD_LOGS: Final = (
@@ -24,18 +23,13 @@ _ZSTD_CHAIN_LOG_NONE: Final = 10
 
 _XZ_COMMON: Final = (Xz(6, False), Xz(6, True))  # xz's, Python's and tar's; libzim's, but for the dictionary
 _XZ_PRESETS: Final = (*_XZ_COMMON, *(Xz(preset, False) for preset in (5, 4, 3, 2, 1, 0)), Xz(5, True), Xz(3, True))
-_MISSES_MAX: Final = 4  # streams in a row that no trial gives, until trials become few
-_KNOWN_MAX: Final = 4
-_WHOLES_MAX: Final = 6  # times the whole text that trials for one stream may take
-_BEGUN_MAX_BYTES: Final = 8 * 2**20  # and besides, by trials that end early
 
 
 class Encoders:
     """What the streams of one file were packed by so far."""
 
     def __init__(self) -> None:
-        self._known: list[int | Xz] = []
-        self._misses = 0
+        self._levels, self._presets = Trials[int](), Trials[Xz]()
         self._left = ENCODERS_MAX
 
     @property
@@ -46,31 +40,13 @@ class Encoders:
     def find(self, plain: bytes, packed: bytes, kind: type[Zstd] | type[Xz]) -> Zstd | Xz | None:
         """Give settings with which `plain` becomes `packed`."""
         self._left -= 1
-        work = _WHOLES_MAX * len(plain) + _BEGUN_MAX_BYTES
-        for candidate in self._candidates(kind):
-            method = candidate if isinstance(candidate, Xz) else zstd_settings(candidate, len(plain))
-            if method is None:
-                continue
-            same, cost = _packs_to(plain, packed, method)
-            if same:
-                self._misses = 0
-                self._known = [candidate, *(known for known in self._known if known != candidate)][:_KNOWN_MAX]
-                return method
-            work -= cost
-            if work < 0:
-                break
-        self._misses += 1
-        return None
-
-    def _candidates(self, kind: type[Zstd] | type[Xz]) -> Iterator[int | Xz]:
-        """Levels of zstd, or presets of liblzma."""
-        few = self._misses >= _MISSES_MAX
-        trials: tuple[int | Xz, ...] = (
-            (_ZSTD_COMMON if few else _ZSTD_LEVELS) if kind is Zstd else (_XZ_COMMON if few else _XZ_PRESETS)
-        )
-        known = [one for one in self._known if isinstance(one, Xz) == (kind is Xz)]
-        yield from known
-        yield from (one for one in trials if one not in known)
+        text = Text(plain, packed, STEP_BYTES)
+        if kind is Xz:
+            presets = self._presets.in_order(_XZ_COMMON, _XZ_PRESETS)
+            return self._presets.find(presets, lambda preset: preset, text)
+        levels = self._levels.in_order(_ZSTD_COMMON, _ZSTD_LEVELS)
+        level = self._levels.find(levels, lambda level: zstd_settings(level, len(plain)), text)
+        return None if level is None else zstd_settings(level, len(plain))
 
 
 def zstd_settings(level: int, size: int) -> Zstd | None:
@@ -84,21 +60,3 @@ def zstd_settings(level: int, size: int) -> Zstd | None:
         chain = min(chain, max(reach + 1, _ZSTD_CHAIN_LOG_NONE))
     method = Zstd(level, window, hashes, chain)
     return method if method.is_allowed else None
-
-
-def _packs_to(plain: bytes, packed: bytes, method: Zstd | Xz) -> tuple[bool, int]:
-    """Tell whether the settings give these bytes, and how much of the text was needed to tell."""
-    view = memoryview(plain)
-    at = taken = 0
-
-    def feed() -> Iterator[memoryview]:
-        nonlocal taken
-        for start in range(0, len(view), STEP_BYTES):
-            taken = start + STEP_BYTES
-            yield view[start:taken]
-
-    for piece in pack_runs(feed(), method):
-        if not packed.startswith(piece, at):
-            return False, taken
-        at += len(piece)
-    return at == len(packed), taken
