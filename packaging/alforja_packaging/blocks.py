@@ -83,6 +83,8 @@ def unpack_runs(opened: Unpacker, runs: Iterable[bytes | bytearray | memoryview]
             data = b""
             if piece:
                 yield piece
+        if opened.eof:
+            return
 
 
 def pack_runs(content: Iterable[bytes | bytearray | memoryview], method: Zlib | Zstd | Xz) -> Iterator[bytes]:

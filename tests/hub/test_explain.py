@@ -18,9 +18,10 @@ from alforja_hub.explain.hints import Difference, compare, make_hints
 from alforja_hub.explain.rows import Explained, Row, Weighed, apportion, make_rows
 from alforja_hub.explain.tracing import trace
 from alforja_hub.features import FeatureShelf
-from alforja_packaging import frames, seal
+from alforja_packaging import codec, frames, seal
+from alforja_packaging.blocks import STEP_BYTES
 from alforja_packaging.errors import StoreError
-from alforja_packaging.frames import NEEDS_JPEG_XL, NEEDS_ZLIB, Frame, Piece
+from alforja_packaging.frames import NEEDS_ENCODERS, NEEDS_JPEG_XL, NEEDS_ZLIB, Frame, Piece
 from alforja_packaging.index import Index, parse_head
 from alforja_packaging.layout import file_path
 from alforja_packaging.patch import InMemory, open_patch
@@ -196,6 +197,23 @@ def test_a_trace_of_a_patch_accounts_for_every_byte(seed: int, count: int) -> No
         assert all(one.plain == sum(one.copied.values()) + sum(map(len, one.literals)) for one in traced)
         assert sum(len(run) for one in traced for run in one.literals) == opened.header.literals.size
         assert sum(len(run) for one in traced for run in one.differences) == opened.header.differences.size
+
+
+def test_a_trace_follows_streams_of_any_length_from_one_file_to_the_next() -> None:
+    chance = random.Random(3)
+    words = [b"".join(b"%d words " % chance.randrange(10**6) for _ in range(30_000)) for _ in range(4)]
+    cluster = b"".join(codec.compress_streaming([words[3]], {"compression_level": 3}))
+    outputs = [_book({"1": words[0], "2": words[1]}), chance.randbytes(700), _book({"1": words[2]}), cluster, b"end"]
+    output = b"".join(outputs)
+    *_, made = make_patches(output, [], able=NEEDS_ZLIB | NEEDS_ENCODERS)
+    opened = open_patch(InMemory(made.data), InMemory(b""), len(output), "patch")
+    traced = trace(opened, output, list(map(len, outputs)), [])
+
+    assert min(map(len, (outputs[0], outputs[2], cluster))) > STEP_BYTES
+    assert [one.closings for one in traced] == [2, 0, 1, 1, 0]
+    assert sum(one.plain for one in traced) == opened.header.plain_size
+    assert b"".join(traced[1].literals) == outputs[1]
+    assert b"".join(traced[4].literals) == b"end"
 
 
 def test_what_cuts_cost_is_what_one_frame_would_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

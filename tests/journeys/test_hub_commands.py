@@ -117,8 +117,8 @@ def test_a_team_sets_what_is_kept_once_and_prunes(hub: HubAt) -> None:
     tried = hub("prune", "--grace", "0", "--dry-run")
     assert "maths: would remove" in tried.out
     assert {path for path in hub.repository.rglob("*") if path.is_file()} == before
-    waiting = hub("prune", "maths", "--json").json[0]["waiting"]
-    gone = hub("prune", "maths", "--grace", "0", "--json").json[0]["removed"]
+    waiting = hub("prune", "maths", "--json").json["courses"][0]["waiting"]
+    gone = hub("prune", "maths", "--grace", "0", "--json").json["courses"][0]["removed"]
     assert [one["file"] for one in gone] == [one["file"] for one in waiting]
     assert {path for path in before if not path.exists()} == {hub.repository / "bundles" / one["file"] for one in gone}
     assert hub("prune").out == "nothing to remove\n"

@@ -1,5 +1,6 @@
 """`alforja-hub prune`: keep the repository small."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import click
@@ -7,8 +8,8 @@ import click
 from alforja_hub.cli.common import COURSE, now, one_change_at_a_time, open_authority, open_workspace, owner_of
 from alforja_hub.cli.keeping import as_fields, say_tidied
 from alforja_hub.settings import HubSettings
-from alforja_hub.sweeping import Sweep, Sweeper
-from alforja_hub.upkeep import Tidying, Upkeep
+from alforja_hub.sweeping import Cached, Sweep, Sweeper
+from alforja_hub.upkeep import Lapsed, Tidying, Upkeep
 from alforja_packaging.console import in_words, json_option, say_json
 
 
@@ -53,12 +54,22 @@ def command(settings: HubSettings, courses: tuple[str, ...], grace: int | None, 
         if not dry_run:
             sweeper.carry_out(sweep)
     if as_json:
-        say_json([{"publisher": plan.publisher, "course": plan.course, **as_fields(plan, plan.drop)} for plan in plans])
+        say_json({
+            "courses": [
+                {"publisher": plan.publisher, "course": plan.course, **as_fields(plan, plan.drop)} for plan in plans
+            ],
+            "workspace": {"removed": _sum(sweep.remove), "waiting": _sum(sweep.waiting)},
+            "cache": {"removed": _sum(sweep.cached)},
+        })  # fmt: skip
         return
     for plan in plans:
         say_tidied(plan, plan.drop, planned=dry_run)
     _say_swept(sweep, planned=dry_run)
     _say_rest(plans, sweep)
+
+
+def _sum(files: Sequence[Lapsed] | Sequence[Cached]) -> dict[str, int]:
+    return {"files": len(files), "bytes": sum(one.size for one in files)}
 
 
 def _say_swept(sweep: Sweep, *, planned: bool) -> None:

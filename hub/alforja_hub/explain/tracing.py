@@ -3,15 +3,15 @@
 Values only: nothing is decoded but the patch's own three streams.
 """
 
-import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from alforja_packaging.blocks import STEP_BYTES, unpack_runs, unpacker
 from alforja_packaging.patch import Opened
 from alforja_packaging.recipe import Closing, Opening
-from alforja_packaging.streams import Zlib
+from alforja_packaging.streams import Packed
 
 
 @dataclass(slots=True)
@@ -113,18 +113,24 @@ def _plain_size(closing: Closing, rows: Iterator[Closing]) -> int:
 
 
 def _packed_size(closing: Closing, output: bytes, at: int) -> int:
-    """How many bytes of the output a stream takes; zlib's tells where it ends, and the recipe need not."""
-    gaps = sum(gap for _, gap in closing.parts)
-    if not isinstance(closing.method, Zlib):
-        return closing.size + gaps
-    inflater = zlib.decompressobj(15 if closing.method.window_bits > 0 else -15)
-    taken = 0
-    for length, gap in closing.parts:
-        inflater.decompress(output[at + taken : at + taken + length])
-        taken += length + gap
-    rest = output[at + taken :]
-    inflater.decompress(rest)
-    return taken + len(rest) - len(inflater.unused_data)
+    """How many bytes of the output a stream takes; one that was packed tells where it ends, and the recipe need not."""
+    if not isinstance(closing.method, Packed):
+        return closing.size + sum(gap for _, gap in closing.parts)
+    opened = unpacker(closing.method)
+    view, end = memoryview(output), at
+
+    def feed() -> Iterator[memoryview]:
+        nonlocal end
+        for length, gap in closing.parts:
+            yield view[end : end + length]
+            end += length + gap
+        while end < len(view):
+            start, end = end, min(end + STEP_BYTES, len(view))
+            yield view[start:end]
+
+    for _ in unpack_runs(opened, feed()):
+        pass
+    return end - len(opened.unused_data) - at
 
 
 class _Owners:
