@@ -24,8 +24,7 @@ def hub(tmp_path: Path) -> HubAt:
 def slow_tree() -> Tree:
     """A course of several frames, each of which takes a while."""
     source = random.Random(7)
-    words = ["".join(source.choices("abcdefghijklmnop", k=source.randint(2, 9))) for _ in range(3000)]
-    return {f"{n}.html": " ".join(source.choices(words, k=50_000)).encode() for n in range(12)}
+    return {f"{n}.html": source.randbytes(400_000).hex().encode() for n in range(12)}
 
 
 def frames_of(hub: HubAt) -> dict[Path, int]:
