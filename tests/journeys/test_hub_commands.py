@@ -27,6 +27,13 @@ def slow_tree() -> Tree:
     return {f"{n}.html": source.randbytes(400_000).hex().encode() for n in range(12)}
 
 
+def wordy_tree() -> Tree:
+    """A course that effort makes smaller."""
+    source = random.Random(7)
+    words = ["".join(source.choices("abcdefghijklmnop", k=source.randint(2, 9))) for _ in range(3000)]
+    return {f"{n}.html": " ".join(source.choices(words, k=50_000)).encode() for n in range(12)}
+
+
 def frames_of(hub: HubAt) -> dict[Path, int]:
     """Encoded frames that are kept, and the file of each: what is written anew is another one."""
     told = (hub.home / "cache" / "frames").glob("*/*.json")
@@ -81,7 +88,7 @@ def test_a_publish_that_is_stopped_ends_at_once_with_its_workers_and_goes_on_whe
 
 
 def test_a_publish_in_haste_is_right_and_larger(hub: HubAt, tmp_path: Path) -> None:
-    write_tree(tmp_path / "tree", slow_tree())
+    write_tree(tmp_path / "tree", wordy_tree())
     hub("import", tmp_path / "tree", "--course", "maths", "--as", "folder")
     began = time.monotonic()
     hasty = hub("publish", "maths", "--max-seconds", "0", "--json").json["costs"]["install"]["total"]
