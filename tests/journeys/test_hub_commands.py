@@ -93,7 +93,7 @@ def test_a_publish_in_haste_is_right_and_larger(hub: HubAt, tmp_path: Path) -> N
     began = time.monotonic()
     hasty = hub("publish", "maths", "--max-seconds", "0", "--json").json["costs"]["install"]["total"]
     took = time.monotonic() - began
-    write_tree(tmp_path / "tree", slow_tree() | {"new.html": b"one page more"})
+    write_tree(tmp_path / "tree", wordy_tree() | {"new.html": b"one page more"})
     hub("import", tmp_path / "tree", "--course", "maths", "--as", "folder")
     said = hub("publish", "maths", "--json").json
 
